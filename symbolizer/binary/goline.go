@@ -17,7 +17,9 @@ type GoFrame struct {
 // Frames returns the functions at the ELF virtual address addr, the innermost
 // inlined one first and the one that has the code last, as the runtime would
 // name a call at that address. It returns none if no function covers the
-// address: padding between functions belongs to none.
+// address: padding after a function, which its table of lines does not cover,
+// belongs to none. Functions without lines, which are the linker's own, reach to
+// the next.
 //
 // The error wraps ErrMalformed where the table contradicts itself, or is what
 // the reader answered.
