@@ -1,0 +1,169 @@
+package rank
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+const (
+	maxCallers = 3
+	maxStacks  = 2
+	// maxStackFunctions bounds the functions that are listed of one stack.
+	maxStackFunctions = 64
+)
+
+// bottleneck describes one place of a group.
+func (t *Tally) bottleneck(key groupKey, id uint32, m Measured, o Options) Bottleneck {
+	g := t.groups[key]
+	p := g.places[id]
+	at := hottest(p.lines)
+	b := Bottleneck{
+		Title:     title(t.frames[id], key),
+		Benchmark: key.benchmark, Service: key.service, Function: t.frames[id].function, Binary: t.frames[id].binary,
+		File: at.file, Line: at.line,
+		SelfNS: p.self.ns, Samples: p.self.samples, Share: ratio(p.self.ns, g.total.ns),
+		Interval:     shareInterval(g, p, o.Confidence),
+		MachineShare: ratio(p.self.ns, m.MachineNS),
+		TotalNS:      g.inclusive[id],
+		Callers:      t.callers(p), Phases: phases(g, p), Stacks: t.stacks(p),
+		Evidence: Command(o.Profile, key.benchmark, key.service, t.frames[id].function),
+		AlsoIn:   []Elsewhere{},
+		Unavailable: map[string]string{
+			"effort_days": "effort is declared by people, and none was declared",
+			"roi":         "the time saved in the metric's unit needs each request's own CPU time, and ROI needs the effort",
+			"risk":        "risk is declared by people, and none was declared",
+		},
+	}
+	b.Payoff = payoff(b.Share, denominator(key))
+	b.Priority, b.PriorityReason = prioritise(b.Interval.Low, m.Verdict)
+	return b
+}
+
+func title(f frame, key groupKey) string {
+	text := f.function
+	if f.binary != "" {
+		text += " in " + path.Base(f.binary)
+	}
+	if key.service != "" {
+		text += " (" + key.service + ")"
+	}
+	return text
+}
+
+// hottest returns the line with most time.
+func hottest(lines map[position]int64) position {
+	return slices.MaxFunc(slices.Collect(maps.Keys(lines)), func(a, b position) int {
+		return cmp.Or(cmp.Compare(lines[a], lines[b]), strings.Compare(b.file, a.file), cmp.Compare(b.line, a.line))
+	})
+}
+
+// callers splits a place's own time by the first function outwards that is
+// another one, so that a recursive function is not its own caller and every
+// sample counts once.
+func (t *Tally) callers(p *place) []Caller {
+	by := map[frame]weight{}
+	for key, w := range p.stacks {
+		stack := t.unpack(key)
+		caller := slices.IndexFunc(stack, func(f frame) bool { return f != stack[0] })
+		if caller < 0 {
+			continue
+		}
+		addTo(by, stack[caller], *w)
+	}
+	callers := []Caller{}
+	for f, w := range by {
+		callers = append(callers, Caller{Function: f.function, Share: ratio(w.ns, p.self.ns), Samples: w.samples})
+	}
+	slices.SortFunc(callers, func(a, b Caller) int {
+		return cmp.Or(cmp.Compare(b.Share, a.Share), cmp.Compare(b.Samples, a.Samples), strings.Compare(a.Function, b.Function))
+	})
+	return callers[:min(maxCallers, len(callers))]
+}
+
+// stacks returns a place's most frequent stacks.
+func (t *Tally) stacks(p *place) []Stack {
+	stacks := []Stack{}
+	for _, key := range heaviest(p.stacks, t) {
+		stack := t.unpack(key)
+		s := Stack{Share: ratio(p.stacks[key].ns, p.self.ns), Samples: p.stacks[key].samples}
+		for _, f := range stack[:min(maxStackFunctions, len(stack))] {
+			s.Functions = append(s.Functions, f.function)
+		}
+		stacks = append(stacks, s)
+	}
+	return stacks
+}
+
+// heaviest returns the keys of the maxStacks stacks with most time. There may
+// be hundreds of thousands, so they are not sorted.
+func heaviest(stacks map[string]*weight, t *Tally) []string {
+	compare := func(a, b string) int {
+		if c := cmp.Compare(stacks[b].ns, stacks[a].ns); c != 0 {
+			return c
+		}
+		return slices.CompareFunc(t.unpack(a), t.unpack(b), func(f, g frame) int {
+			return cmp.Or(strings.Compare(f.function, g.function), strings.Compare(f.binary, g.binary))
+		})
+	}
+	var top []string
+	for key := range stacks {
+		at, _ := slices.BinarySearchFunc(top, key, compare)
+		if at < maxStacks {
+			top = slices.Insert(top, at, key)
+			top = top[:min(maxStacks, len(top))]
+		}
+	}
+	return top
+}
+
+// phases splits a place's own time by phase, in the order of their names.
+func phases(g *group, p *place) []Phase {
+	list := []Phase{}
+	for _, phase := range slices.Sorted(maps.Keys(p.phases)) {
+		w := p.phases[phase]
+		list = append(list, Phase{Phase: phase, SelfNS: w.ns, Samples: w.samples, Share: ratio(w.ns, g.phases[phase].ns)})
+	}
+	return list
+}
+
+// Command is a shell command that shows a function of a service in a benchmark
+// with its callers and callees; either of benchmark and service may be empty.
+func Command(file, benchmark, service, function string) string {
+	var tags []string
+	for _, tag := range []struct{ key, value string }{{"benchmark", benchmark}, {"service", service}} {
+		if tag.value != "" {
+			tags = append(tags, "^"+tag.key+":"+pattern(tag.value)+"$")
+		}
+	}
+	command := "go tool pprof -symbolize=none -sample_index=cpu -relative_percentages"
+	if len(tags) > 0 {
+		// Without "key=" before them, all patterns of the list must match.
+		command += " -tagfocus=" + quote(strings.Join(tags, ","))
+	}
+	return fmt.Sprintf("%s -peek=%s %s", command, quote("^"+pattern(function)+"$"), quote(file))
+}
+
+// special are the characters that pprof gives a meaning of its own in
+// -tagfocus, and those that do not survive in a line of a terminal.
+var special = regexp.MustCompile(`[,=\x00-\x1f\x7f]`)
+
+// pattern is a regular expression that matches text.
+func pattern(text string) string {
+	return special.ReplaceAllString(regexp.QuoteMeta(text), ".")
+}
+
+// plain needs no quotes in a POSIX shell.
+var plain = regexp.MustCompile(`^[A-Za-z0-9_./:%+-]+$`)
+
+// quote makes a word of a POSIX shell command.
+func quote(word string) string {
+	if plain.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}

@@ -1,0 +1,98 @@
+package rank
+
+import (
+	"fmt"
+	"iter"
+	"path"
+	"strings"
+
+	"github.com/google/pprof/profile"
+)
+
+// frame is what makes two frames the same place: a function of a binary.
+type frame struct {
+	function string
+	binary   string
+}
+
+// position is a line of source code.
+type position struct {
+	file string
+	line int64
+}
+
+// frames yields a sample's frames from the innermost outwards, inlined
+// functions included. In a pprof location the first line is the innermost
+// (profile.proto, message Location).
+func frames(s *profile.Sample) iter.Seq2[frame, position] {
+	return func(yield func(frame, position) bool) {
+		for _, l := range s.Location {
+			binary := ""
+			if l.Mapping != nil {
+				binary = l.Mapping.File
+			}
+			if len(l.Line) == 0 && !yield(frame{unnamed(l.Address, binary), binary}, position{}) {
+				return
+			}
+			for _, line := range l.Line {
+				f := frame{line.Function.Name, binary}
+				if f.function == "" {
+					f.function = unnamed(l.Address, binary)
+				}
+				if !yield(f, position{line.Function.Filename, line.Line}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// unnamed stands for a frame that the profile gives no function.
+func unnamed(address uint64, binary string) string {
+	if binary == "" {
+		return fmt.Sprintf("[unnamed 0x%x]", address)
+	}
+	return fmt.Sprintf("[unnamed 0x%x in %s]", address, path.Base(binary))
+}
+
+// lostReason returns the reason of a sample that stands for lost weight.
+func lostReason(s *profile.Sample) (string, bool) {
+	if len(s.Location) != 1 || len(s.Location[0].Line) != 1 {
+		return "", false
+	}
+	reason, ok := strings.CutPrefix(s.Location[0].Line[0].Function.Name, "[lost: ")
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(reason, "]")
+}
+
+// label returns the first value of a sample's string label.
+func label(s *profile.Sample, key string) string {
+	if values := s.Label[key]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// cpuTypes returns the positions of the sample types samples/count and
+// cpu/nanoseconds.
+func cpuTypes(p *profile.Profile) (samples, nanoseconds int, err error) {
+	samples, nanoseconds = -1, -1
+	for i, t := range p.SampleType {
+		switch {
+		case t.Type == "samples" && t.Unit == "count":
+			samples = i
+		case t.Type == "cpu" && t.Unit == "nanoseconds":
+			nanoseconds = i
+		}
+	}
+	if samples < 0 || nanoseconds < 0 {
+		var have []string
+		for _, t := range p.SampleType {
+			have = append(have, t.Type+"/"+t.Unit)
+		}
+		return 0, 0, fmt.Errorf("a CPU profile has the sample types samples/count and cpu/nanoseconds, this one has %s", strings.Join(have, ", "))
+	}
+	return samples, nanoseconds, nil
+}

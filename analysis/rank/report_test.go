@@ -1,0 +1,440 @@
+package rank
+
+import (
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/pprof/profile"
+	"pgregory.net/rapid"
+
+	"github.com/narrows-profiler/narrows/workloads/metrics"
+)
+
+const (
+	first = "benchmark=FirstTokenLatencyBenchmark"
+	ryot  = "service=ryot"
+)
+
+func rankAll(t testing.TB, documents []metrics.Document, windows ...*builder) *Report {
+	t.Helper()
+	var tally Tally
+	for _, w := range windows {
+		if err := w.p.CheckValid(); err != nil {
+			t.Fatal(err)
+		}
+		if err := tally.Add(w.p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := tally.Report(documents, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func outcome(verdict metrics.Verdict, unit string) []metrics.Document {
+	return []metrics.Document{{Benchmark: "FirstTokenLatencyBenchmark", Status: metrics.Complete,
+		Targets: []metrics.Target{{Metric: "ttft_p95_ms", Comparison: "<", Value: 100, Unit: unit, Verdict: verdict}}}}
+}
+
+// shares returns function names and shares of a list of bottlenecks.
+func shares(list []Bottleneck) map[string]float64 {
+	m := map[string]float64{}
+	for _, b := range list {
+		m[b.Function] = b.Share
+	}
+	return m
+}
+
+func TestKnownSplitIsRankedAsItIs(t *testing.T) {
+	b := newBuilder().
+		add("matmul;forward;main", 500, first, ryot).
+		add("softmax;forward;main", 300, first, ryot).
+		add("sample;main", 200, first, ryot).
+		add("kworker", 1000, first)
+	r := rankAll(t, nil, b)
+	if len(r.Ranked) != 1 || len(r.Ranked[0].Services) != 1 {
+		t.Fatalf("ranked %+v, want one benchmark with one service", r.Ranked)
+	}
+	s := r.Ranked[0].Services[0]
+	want := map[string]float64{"matmul": 0.5, "softmax": 0.3, "sample": 0.2}
+	if diff := cmp.Diff(want, shares(s.Bottlenecks)); diff != "" {
+		t.Errorf("shares (-want +got):\n%s", diff)
+	}
+	top := s.Bottlenecks[0]
+	if top.Function != "matmul" || top.SelfNS != 500*tick || top.Samples != 500 || top.MachineShare != 0.25 || top.File != "src/matmul.go" || top.Line != 6 {
+		t.Errorf("first is %+v", top)
+	}
+	if s.MachineShare != 0.5 || r.Ranked[0].NoServiceNS != 1000*tick {
+		t.Errorf("the service has %v of the machine, no service %d ns", s.MachineShare, r.Ranked[0].NoServiceNS)
+	}
+	if top.Payoff.SavingAtMost != 0.5 || *top.Payoff.SpeedupAtMost != 2 || !strings.Contains(top.Payoff.Statement, "at most 50.0 %") {
+		t.Errorf("payoff %+v", top.Payoff)
+	}
+	for _, place := range r.Top {
+		if place.Function == "forward" || place.Function == "main" {
+			t.Errorf("%s has no time of its own but is ranked", place.Function)
+		}
+	}
+}
+
+func TestRecursionAndInliningCountOnce(t *testing.T) {
+	b := newBuilder().
+		add("walk;walk;walk;visit;main", 100, ryot).
+		add("walk;visit;main", 100, ryot).
+		add("dot+matmul;walk;main", 200, ryot)
+	r := rankAll(t, nil, b)
+	list := r.Ranked[0].Services[0].Bottlenecks
+	if diff := cmp.Diff(map[string]float64{"dot": 0.5, "walk": 0.5}, shares(list)); diff != "" {
+		t.Fatalf("shares (-want +got):\n%s", diff)
+	}
+	for _, p := range list {
+		switch p.Function {
+		case "walk":
+			if p.TotalNS != 400*tick {
+				t.Errorf("walk's total is %d ns, want each of 400 stacks once", p.TotalNS)
+			}
+			if diff := cmp.Diff([]Caller{{Function: "visit", Share: 1, Samples: 200}}, p.Callers); diff != "" {
+				t.Errorf("walk's callers (-want +got):\n%s", diff)
+			}
+		case "dot":
+			if diff := cmp.Diff([]Caller{{Function: "matmul", Share: 1, Samples: 200}}, p.Callers); diff != "" {
+				t.Errorf("dot's callers (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff([]string{"dot", "matmul", "walk", "main"}, p.Stacks[0].Functions); diff != "" {
+				t.Errorf("dot's stack (-want +got):\n%s", diff)
+			}
+		}
+	}
+}
+
+func TestLostTimeIsShownApart(t *testing.T) {
+	b := newBuilder().
+		add("f;main", 60, first, ryot).
+		add("g;main", 40, first, ryot).
+		add("[lost: missed ticks]", 300, first, ryot).
+		add("[lost: ring buffer full]", 100)
+	r := rankAll(t, nil, b)
+	want := []Lost{{"missed ticks", 300 * tick, 0.6}, {"ring buffer full", 100 * tick, 0.2}}
+	if diff := cmp.Diff(want, r.Lost); diff != "" {
+		t.Errorf("lost (-want +got):\n%s", diff)
+	}
+	s := r.Ranked[0].Services[0]
+	if diff := cmp.Diff(map[string]float64{"f": 0.6, "g": 0.4}, shares(s.Bottlenecks)); diff != "" {
+		t.Errorf("shares (-want +got):\n%s", diff)
+	}
+	if r.SeenNS != 100*tick || s.CPUNS != 100*tick || s.LostNS != 300*tick {
+		t.Errorf("seen %d, of the service %d, lost %d", r.SeenNS, s.CPUNS, s.LostNS)
+	}
+}
+
+func TestSmallPlacesAreCountedNotShown(t *testing.T) {
+	b := newBuilder().add("big", 1000, ryot).add("exactly", 30, ryot).add("small", 29, ryot).add("tiny", 1, ryot)
+	s := rankAll(t, nil, b).Ranked[0].Services[0]
+	if diff := cmp.Diff([]string{"big", "exactly"}, names(s.Bottlenecks)); diff != "" {
+		t.Errorf("shown (-want +got):\n%s", diff)
+	}
+	if s.Places != 4 || s.SuppressedPlaces != 2 || s.SuppressedNS != 30*tick {
+		t.Errorf("%d places, %d suppressed with %d ns", s.Places, s.SuppressedPlaces, s.SuppressedNS)
+	}
+}
+
+func names(list []Bottleneck) []string {
+	var all []string
+	for _, b := range list {
+		all = append(all, b.Function)
+	}
+	return all
+}
+
+func TestPlacesAreKeyedByBinaryToo(t *testing.T) {
+	b := newBuilder().add("copy;main", 100, ryot)
+	other := &profile.Mapping{ID: 2, Start: 0x200000, Limit: 0x300000, File: "/lib/other.so"}
+	b.p.Mapping = append(b.p.Mapping, other)
+	l := &profile.Location{ID: 99, Mapping: other, Address: 0x200010, Line: []profile.Line{{Function: b.function("copy")}}}
+	b.p.Location = append(b.p.Location, l)
+	b.p.Sample = append(b.p.Sample, &profile.Sample{Location: []*profile.Location{l}, Value: []int64{300, 300 * tick}, Label: map[string][]string{"service": {"ryot"}}})
+	list := rankAll(t, nil, b).Ranked[0].Services[0].Bottlenecks
+	if len(list) != 2 || list[0].Binary != "/lib/other.so" || list[0].Share != 0.75 || list[1].Share != 0.25 {
+		t.Errorf("ranked %+v", list)
+	}
+}
+
+func TestUnlabelledSamples(t *testing.T) {
+	record := rankAll(t, nil, newBuilder().add("f;main", 100).add("g;main", 50))
+	if got := record.Ranked[0]; got.Benchmark != "" || got.VerdictReason != "no benchmark ran" || len(got.Services[0].Bottlenecks) != 2 {
+		t.Errorf("a recording without labels: %+v", got)
+	}
+	mixed := rankAll(t, nil, newBuilder().add("f;main", 100, first, ryot).add("idle;main", 300))
+	if len(mixed.Ranked) != 1 || mixed.Outside != (Outside{NS: 300 * tick, Share: 0.75}) {
+		t.Errorf("time between benchmarks: ranked %d, outside %+v", len(mixed.Ranked), mixed.Outside)
+	}
+	noStack := rankAll(t, nil, newBuilder().add("f;main", 100, ryot).add("", 100, ryot))
+	s := noStack.Ranked[0].Services[0]
+	if s.NoStackNS != 100*tick || s.Bottlenecks[0].Share != 0.5 {
+		t.Errorf("samples without a stack: %d ns, f has %v", s.NoStackNS, s.Bottlenecks[0].Share)
+	}
+}
+
+func TestNothingSampled(t *testing.T) {
+	r := rankAll(t, outcome(metrics.Missed, "ms"), newBuilder())
+	if len(r.Top) != 0 || len(r.Ranked) != 1 || r.Ranked[0].Verdict != metrics.Missed || len(r.Ranked[0].Services) != 0 {
+		t.Errorf("no samples: %+v", r)
+	}
+	onlyLost := rankAll(t, nil, newBuilder().add("[lost: missed ticks]", 10, first, ryot))
+	if len(onlyLost.Top) != 0 || onlyLost.Lost[0].Share != 1 {
+		t.Errorf("only lost samples: %+v", onlyLost)
+	}
+	if _, err := json.Marshal(r); err != nil {
+		t.Error(err)
+	}
+	var tally Tally
+	if err := tally.Add(&profile.Profile{SampleType: []*profile.ValueType{{Type: "waits", Unit: "count"}}}); err == nil {
+		t.Error("a profile without CPU time was ranked")
+	}
+}
+
+func TestTargetsDecideThePriority(t *testing.T) {
+	b := newBuilder().
+		add("large", 500, first, ryot).add("moderate", 120, first, ryot).add("small", 31, first, ryot).
+		add("a", 29, first, ryot).add("b", 29, first, ryot)
+	for _, test := range []struct {
+		documents []metrics.Document
+		want      []Priority
+	}{
+		{outcome(metrics.Missed, "ms"), []Priority{Critical, High, Medium}},
+		{outcome(metrics.Missed, "tokens/s"), []Priority{Critical, High, Medium}},
+		{outcome(metrics.Undecided, "ms"), []Priority{High, Medium, Low}},
+		{nil, []Priority{High, Medium, Low}},
+		{outcome(metrics.Met, "ms"), []Priority{Medium, Low, Low}},
+		{outcome(metrics.Missed, "ratio"), []Priority{High, Medium, Low}},
+		{[]metrics.Document{{Benchmark: "FirstTokenLatencyBenchmark", Status: metrics.Invalid, Targets: outcome(metrics.Missed, "ms")[0].Targets}}, []Priority{High, Medium, Low}},
+	} {
+		r := rankAll(t, test.documents, b)
+		var got []Priority
+		for _, place := range r.Ranked[0].Services[0].Bottlenecks {
+			got = append(got, place.Priority)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", r.Ranked[0].VerdictReason, diff)
+		}
+	}
+}
+
+func TestTopListsAFunctionOnce(t *testing.T) {
+	second := "benchmark=TokenGenerationBenchmark"
+	b := newBuilder().
+		add("matmul;main", 600, first, ryot).add("softmax;main", 400, first, ryot).
+		add("matmul;main", 900, second, ryot).add("softmax;main", 100, second, ryot)
+	r := rankAll(t, nil, b)
+	if diff := cmp.Diff([]string{"matmul", "softmax"}, names(r.Top)); diff != "" {
+		t.Errorf("top (-want +got):\n%s", diff)
+	}
+	if r.Top[0].Share != 0.9 || len(r.Top[0].AlsoIn) != 1 || r.Top[0].AlsoIn[0].Share != 0.6 {
+		t.Errorf("matmul has %v, and elsewhere %+v", r.Top[0].Share, r.Top[0].AlsoIn)
+	}
+}
+
+func TestPayoffNeverExceedsTheShare(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := rapid.Float64Range(-1, 2).Draw(t, "f")
+		p := payoff(f, "CPU time")
+		if p.SavingAtMost < 0 || p.SavingAtMost > max(f, 0) || p.SavingAtMost > 1 {
+			t.Fatalf("saving %v of a share of %v", p.SavingAtMost, f)
+		}
+		// Amdahl: a part made s times faster saves f(1-1/s) < f.
+		s := rapid.Float64Range(1, 1e6).Draw(t, "s")
+		if p.SpeedupAtMost != nil && *p.SpeedupAtMost < 1/(1-p.SavingAtMost*(1-1/s)) {
+			t.Fatalf("a part %v times faster beats the bound %v", s, *p.SpeedupAtMost)
+		}
+	})
+}
+
+// randomWindows draws windows of samples over few functions and labels, so
+// that keys collide.
+func randomWindows(t *rapid.T) [][]drawn {
+	return rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) drawn {
+		stack := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c", "d+e", "[lost: missed ticks]"}), 0, 4).Draw(t, "stack")
+		return drawn{
+			stack:  strings.Join(stack, ";"),
+			n:      rapid.Int64Range(0, 60).Draw(t, "n"),
+			labels: rapid.SliceOfNDistinct(rapid.SampledFrom([]string{first, ryot, "service=agents", "phase=prefill"}), 0, 3, func(l string) string { key, _, _ := strings.Cut(l, "="); return key }).Draw(t, "labels"),
+		}
+	}), 0, 8), 1, 5).Draw(t, "windows")
+}
+
+type drawn struct {
+	stack  string
+	n      int64
+	labels []string
+}
+
+func build(windows [][]drawn) []*builder {
+	var list []*builder
+	for _, window := range windows {
+		b := newBuilder()
+		for _, s := range window {
+			b.add(s.stack, s.n, s.labels...)
+		}
+		list = append(list, b)
+	}
+	return list
+}
+
+func TestSharesAddUpToAtMostOne(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var tally Tally
+		for _, b := range build(randomWindows(rt)) {
+			if err := tally.Add(b.p); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		r, err := tally.Report(nil, Options{MinSamples: 1, Top: 1000, TopOverall: 1000})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for _, m := range r.Ranked {
+			machine := 0.0
+			for _, s := range m.Services {
+				sum := 0.0
+				for _, b := range s.Bottlenecks {
+					sum += b.Share
+					machine += b.MachineShare
+					if b.Interval.Low > b.Share || b.Interval.High < b.Share || b.Interval.Low < 0 || b.Interval.High > 1 {
+						rt.Fatalf("the interval %+v does not hold the share %v", b.Interval, b.Share)
+					}
+					if b.TotalNS < b.SelfNS {
+						rt.Fatalf("total %d < self %d", b.TotalNS, b.SelfNS)
+					}
+					callers := 0.0
+					for _, c := range b.Callers {
+						callers += c.Share
+					}
+					if callers > 1+1e-9 {
+						rt.Fatalf("callers' shares add up to %v", callers)
+					}
+				}
+				if sum > 1+1e-9 {
+					rt.Fatalf("shares add up to %v", sum)
+				}
+			}
+			if machine > 1+1e-9 {
+				rt.Fatalf("shares of the machine add up to %v", machine)
+			}
+		}
+	})
+}
+
+func TestOrderOfSamplesDoesNotMatter(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		windows := randomWindows(rt)
+		want := rankAll(t, nil, build(windows)...)
+		for i := range windows {
+			windows[i] = rapid.Permutation(windows[i]).Draw(rt, "order")
+		}
+		if diff := cmp.Diff(want, rankAll(t, nil, build(windows)...)); diff != "" {
+			rt.Fatalf("after shuffling (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestMergingWindowsKeepsShares(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		windows := build(randomWindows(rt))
+		var profiles []*profile.Profile
+		for _, b := range windows {
+			profiles = append(profiles, b.p)
+		}
+		merged, err := profile.Merge(profiles)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		apart := rankAll(t, nil, windows...)
+		together := rankAll(t, nil, &builder{p: merged})
+		if diff := cmp.Diff(withoutIntervals(apart), withoutIntervals(together)); diff != "" {
+			rt.Fatalf("merged (-apart +together):\n%s", diff)
+		}
+	})
+}
+
+// withoutIntervals leaves what does not depend on how many windows there are.
+func withoutIntervals(r *Report) map[string]float64 {
+	all := map[string]float64{}
+	for _, m := range r.Ranked {
+		for _, s := range m.Services {
+			for _, b := range s.Bottlenecks {
+				all[m.Benchmark+"/"+s.Service+"/"+b.Function] = b.Share
+			}
+		}
+	}
+	return all
+}
+
+// TestIntervalsCoverTheTruth simulates sessions in which the share differs from
+// window to window around a known truth, as a service's work does, and counts
+// how often the interval holds the truth.
+func TestIntervalsCoverTheTruth(t *testing.T) {
+	const sessions, truth = 1000, 0.3
+	for _, test := range []struct {
+		windows int
+		spread  float64 // standard deviation of the share between windows
+		method  Method
+	}{
+		{12, 0.05, RatioOverWindows}, {6, 0, RatioOverWindows}, {1, 0, WilsonOfSamples},
+	} {
+		random := rand.New(rand.NewPCG(1, uint64(test.windows)))
+		covered := 0
+		for range sessions {
+			var windows []*builder
+			for range test.windows {
+				share := truth + test.spread*random.NormFloat64()
+				n := 500 + random.IntN(500)
+				hits := int64(0)
+				for range n {
+					if random.Float64() < share {
+						hits++
+					}
+				}
+				windows = append(windows, newBuilder().add("f", hits, ryot).add("g", int64(n)-hits, ryot))
+			}
+			for _, b := range rankAll(t, nil, windows...).Ranked[0].Services[0].Bottlenecks {
+				if b.Function != "f" {
+					continue
+				}
+				if b.Interval.Method != test.method {
+					t.Fatalf("method %q, want %q", b.Interval.Method, test.method)
+				}
+				if b.Interval.Low <= truth && truth <= b.Interval.High {
+					covered++
+				}
+			}
+		}
+		// Four standard errors of a coverage of 95 % over so many sessions.
+		margin := 4 * math.Sqrt(0.95*0.05/sessions)
+		if got := float64(covered) / sessions; math.Abs(got-0.95) > margin {
+			t.Errorf("%d windows: %.1f %% of the intervals hold the truth, want 95 ± %.1f", test.windows, 100*got, 100*margin)
+		}
+	}
+}
+
+func TestSmallWindowsArePooled(t *testing.T) {
+	var windows []*builder
+	for range 10 { // 12 samples each: pools of three windows, the tenth joins the last
+		windows = append(windows, newBuilder().add("f", 5+int64(len(windows)%2), ryot).add("g", 7-int64(len(windows)%2), ryot))
+	}
+	for _, b := range rankAll(t, nil, windows...).Ranked[0].Services[0].Bottlenecks {
+		if b.Interval.Method != RatioOverWindows || b.Interval.Replicates != 3 {
+			t.Errorf("%s: %+v, want 3 replicates", b.Function, b.Interval)
+		}
+	}
+	two := rankAll(t, nil, windows[:6]...).Ranked[0].Services[0].Bottlenecks
+	if len(two) != 2 || slices.ContainsFunc(two, func(b Bottleneck) bool { return b.Interval.Method != WilsonOfSamples }) {
+		t.Errorf("two replicates: %+v, want Wilson's interval", two)
+	}
+}

@@ -1,0 +1,189 @@
+package rank
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/google/pprof/profile"
+)
+
+// Tally adds up the CPU profiles of a recording's windows. The zero value is
+// empty and ready to use. It keeps each distinct stack of functions once, not
+// the profiles.
+type Tally struct {
+	ids    map[frame]uint32
+	frames []frame
+
+	groups  map[groupKey]*group
+	windows int
+	lost    map[string]int64 // nanoseconds by reason
+}
+
+// groupKey names the samples that share a denominator. Either part is empty
+// where samples have no such label.
+type groupKey struct {
+	benchmark, service string
+}
+
+// weight is a number of samples and the CPU time they stand for.
+type weight struct {
+	ns, samples int64
+}
+
+func (w *weight) add(o weight) {
+	w.ns += o.ns
+	w.samples += o.samples
+}
+
+// group is what was sampled of one service during one benchmark.
+type group struct {
+	total     weight
+	windows   map[int]weight
+	noStack   weight
+	truncated weight // stacks that do not reach the root; their innermost frame is right
+	lostNS    int64
+	places    map[uint32]*place
+	// inclusive is the time of all stacks that hold a function, each once.
+	inclusive map[uint32]int64
+	phases    map[string]weight
+}
+
+// place is a function as the innermost frame.
+type place struct {
+	self    weight
+	windows map[int]weight
+	phases  map[string]weight
+	lines   map[position]int64
+	stacks  map[string]*weight // by frame numbers, see stackKey
+}
+
+// Add counts one window's profile. Windows are added in the order of their
+// time.
+func (t *Tally) Add(p *profile.Profile) error {
+	samples, nanoseconds, err := cpuTypes(p)
+	if err != nil {
+		return err
+	}
+	for _, s := range p.Sample {
+		w := weight{ns: s.Value[nanoseconds], samples: s.Value[samples]}
+		if w.ns < 0 || w.samples < 0 {
+			return fmt.Errorf("a sample has a negative weight: %d samples, %d ns", w.samples, w.ns)
+		}
+		if w != (weight{}) { // a label that only weightless samples carry says nothing
+			t.addSample(s, w)
+		}
+	}
+	t.windows++
+	return nil
+}
+
+func (t *Tally) addSample(s *profile.Sample, w weight) {
+	g := t.group(groupKey{label(s, "benchmark"), label(s, "service")})
+	if reason, ok := lostReason(s); ok {
+		if t.lost == nil {
+			t.lost = make(map[string]int64)
+		}
+		t.lost[reason] += w.ns
+		g.lostNS += w.ns
+		return
+	}
+	phase := label(s, "phase")
+	g.total.add(w)
+	addTo(g.windows, t.windows, w)
+	addTo(g.phases, phase, w)
+	if label(s, "unwind") != "" {
+		g.truncated.add(w)
+	}
+	stack, innermost := t.stack(s)
+	if len(stack) == 0 {
+		g.noStack.add(w)
+		return
+	}
+	seen := make(map[uint32]bool, len(stack))
+	for _, id := range stack {
+		if !seen[id] {
+			seen[id] = true
+			g.inclusive[id] += w.ns
+		}
+	}
+	pl := g.places[stack[0]]
+	if pl == nil {
+		pl = &place{windows: make(map[int]weight), phases: make(map[string]weight), lines: make(map[position]int64), stacks: make(map[string]*weight)}
+		g.places[stack[0]] = pl
+	}
+	pl.self.add(w)
+	addTo(pl.windows, t.windows, w)
+	addTo(pl.phases, phase, w)
+	pl.lines[innermost] += w.ns
+	key := stackKey(stack)
+	if pl.stacks[key] == nil {
+		pl.stacks[key] = new(weight)
+	}
+	pl.stacks[key].add(w)
+}
+
+func addTo[K comparable](m map[K]weight, key K, w weight) {
+	sum := m[key]
+	sum.add(w)
+	m[key] = sum
+}
+
+// group returns the group of key, made when it is first asked for.
+func (t *Tally) group(key groupKey) *group {
+	if t.groups == nil {
+		t.groups = make(map[groupKey]*group)
+	}
+	g := t.groups[key]
+	if g == nil {
+		g = &group{windows: make(map[int]weight), places: make(map[uint32]*place), inclusive: make(map[uint32]int64), phases: make(map[string]weight)}
+		t.groups[key] = g
+	}
+	return g
+}
+
+// stack returns the numbers of a sample's functions, innermost first, and the
+// innermost line.
+func (t *Tally) stack(s *profile.Sample) ([]uint32, position) {
+	var stack []uint32
+	var innermost position
+	for f, at := range frames(s) {
+		if len(stack) == 0 {
+			innermost = at
+		}
+		stack = append(stack, t.id(f))
+	}
+	return stack, innermost
+}
+
+// id numbers functions, so that a stack takes four bytes a frame. More than
+// 2^32 distinct names do not fit into memory.
+func (t *Tally) id(f frame) uint32 {
+	if id, ok := t.ids[f]; ok {
+		return id
+	}
+	if t.ids == nil {
+		t.ids = make(map[frame]uint32)
+	}
+	id := uint32(len(t.frames))
+	t.ids[f] = id
+	t.frames = append(t.frames, f)
+	return id
+}
+
+// stackKey packs a stack into a map's key.
+func stackKey(stack []uint32) string {
+	key := make([]byte, 0, 4*len(stack))
+	for _, id := range stack {
+		key = binary.LittleEndian.AppendUint32(key, id)
+	}
+	return string(key)
+}
+
+// unpack is the inverse of stackKey.
+func (t *Tally) unpack(key string) []frame {
+	stack := make([]frame, len(key)/4)
+	for i := range stack {
+		stack[i] = t.frames[binary.LittleEndian.Uint32([]byte(key[4*i:]))]
+	}
+	return stack
+}

@@ -1,0 +1,202 @@
+package session
+
+import "time"
+
+// SchemaVersion is the version of session.json's layout that this package
+// writes, and the newest that it reads.
+const SchemaVersion = 1
+
+// The names of the session's profiles.
+const (
+	CPU       = "cpu.pb.gz"
+	OffCPU    = "offcpu.pb.gz"
+	LockWait  = "lock-wait.pb.gz"
+	LockBlame = "lock-blame.pb.gz"
+	LockHeld  = "lock-held.pb.gz"
+	Alloc     = "alloc.pb.gz"
+	Fault     = "fault.pb.gz"
+	GPUIdle   = "gpu-idle.pb.gz"
+)
+
+// Session is the content of session.json; its layout is described by
+// docs/schema/session.schema.json. Times ending in "_ns" are nanoseconds.
+type Session struct {
+	SchemaVersion int `json:"schema_version"`
+	Outcome
+	Info
+	Profiles []Profile `json:"profiles"`
+	Summary
+
+	dir       string
+	recording bool
+}
+
+// Outcome says how far a recording got.
+type Outcome struct {
+	Status Status `json:"status"`
+	// Reason says what ended the recording early; empty when it is complete.
+	Reason string `json:"status_reason,omitempty"`
+}
+
+// Status is the state of a recording.
+type Status string
+
+// The states of a recording.
+const (
+	Recording   Status = "recording"   // the writer has not finished, or died
+	Complete    Status = "complete"    // recorded as asked
+	Interrupted Status = "interrupted" // ended early on request; what was there is kept
+	Failed      Status = "failed"      // ended by an error, which Reason names
+)
+
+// Info is what is known when a recording starts.
+type Info struct {
+	NarrowsVersion string         `json:"narrows_version"`
+	CommandLine    []string       `json:"command_line"`
+	Configuration  map[string]any `json:"configuration"`
+	Host           Host           `json:"host"`
+	// Start is the wall clock, StartMonotonicNS the kernel's CLOCK_MONOTONIC at
+	// the same moment: the clock of all events.
+	Start            time.Time `json:"start"`
+	StartMonotonicNS int64     `json:"start_monotonic_ns"`
+	WindowSeconds    float64   `json:"window_seconds"`
+}
+
+// Host describes the machine that was recorded.
+type Host struct {
+	Hostname    string `json:"hostname"`
+	Kernel      string `json:"kernel"`
+	Machine     string `json:"machine"`
+	CPUsOnline  int    `json:"cpus_online"`
+	MemoryBytes uint64 `json:"memory_bytes"`
+	BootID      string `json:"boot_id"`
+	// BTF says whether the kernel publishes its types in /sys/kernel/btf/vmlinux.
+	BTF bool `json:"btf"`
+}
+
+// Profile describes one of the session's pprof files.
+type Profile struct {
+	File    string `json:"file"`
+	Windows int    `json:"windows"`
+	// Entries is the number of distinct pairs of stack and labels in the file;
+	// how many samples stand behind them is the total of the type counted.
+	Entries     int          `json:"entries"`
+	SampleTypes []SampleType `json:"sample_types"`
+}
+
+// SampleType is one of a profile's sample types and its sum over all entries,
+// in the type's unit.
+type SampleType struct {
+	Type  string `json:"type"`
+	Unit  string `json:"unit"`
+	Total int64  `json:"total"`
+}
+
+// Summary is what is known when a recording ends.
+type Summary struct {
+	End            time.Time   `json:"end,omitzero"`
+	EndMonotonicNS int64       `json:"end_monotonic_ns,omitempty"`
+	Signals        []Signal    `json:"signals"`
+	Accounting     *Accounting `json:"accounting"`
+	Losses         []Loss      `json:"losses"`
+	OwnCost        *OwnCost    `json:"own_cost"`
+	Unwinding      []Unwinding `json:"unwinding"`
+	Symbols        []Symbols   `json:"symbols"`
+	Services       []Service   `json:"services"`
+	Benchmarks     []Benchmark `json:"benchmarks"`
+	Warnings       []string    `json:"warnings"`
+}
+
+// Signal says how one signal was recorded: the backend that was taken, why, and
+// what was tried before it.
+type Signal struct {
+	Signal  string    `json:"signal"`
+	Backend string    `json:"backend"`
+	Why     string    `json:"why"`
+	Tried   []Attempt `json:"tried"`
+}
+
+// Attempt is a backend that did not work on this host.
+type Attempt struct {
+	Backend string `json:"backend"`
+	Error   string `json:"error"`
+}
+
+// Accounting compares the CPU time that the kernel counted with the CPU time
+// that the samples stand for.
+type Accounting struct {
+	Total          Time      `json:"total"`
+	ByCPUAndWindow []CPUTime `json:"by_cpu_and_window"`
+}
+
+// CPUTime is the accounting of one CPU during one window.
+type CPUTime struct {
+	CPU    int `json:"cpu"`
+	Window int `json:"window"`
+	Time
+}
+
+// Time is CPU time as expected and as seen.
+type Time struct {
+	// ExpectedNS is the non-idle CPU time by the kernel's own count, SeenNS the
+	// weight of the samples taken, LostNS the difference.
+	ExpectedNS int64 `json:"expected_ns"`
+	SeenNS     int64 `json:"seen_ns"`
+	LostNS     int64 `json:"lost_ns"`
+	// StealNS is time that a hypervisor gave to others; no sample can see it.
+	StealNS int64 `json:"steal_ns"`
+	IdleNS  int64 `json:"idle_ns"`
+	Samples int64 `json:"samples"`
+}
+
+// Loss counts what one reason cost.
+type Loss struct {
+	Reason string `json:"reason"`
+	Count  int64  `json:"count"`
+	Where  string `json:"where"`
+}
+
+// OwnCost is what the recording itself took from the machine.
+type OwnCost struct {
+	CPUUserSeconds   float64 `json:"cpu_user_seconds"`
+	CPUSystemSeconds float64 `json:"cpu_system_seconds"`
+	// EBPFRunSeconds and EBPFRuns are the kernel's run-time statistics of the
+	// loaded programs, which CPUUserSeconds and CPUSystemSeconds do not hold.
+	EBPFRunSeconds  float64 `json:"ebpf_run_seconds"`
+	EBPFRuns        int64   `json:"ebpf_runs"`
+	PeakMemoryBytes int64   `json:"peak_memory_bytes"`
+}
+
+// Unwinding counts how the stacks whose innermost user frame lies in one binary
+// ended.
+type Unwinding struct {
+	File      string           `json:"file"`
+	BuildID   string           `json:"build_id"`
+	Complete  int64            `json:"complete"`
+	Truncated map[string]int64 `json:"truncated"` // by reason
+}
+
+// Symbols counts the frames of one binary that got a name.
+type Symbols struct {
+	File    string           `json:"file"`
+	BuildID string           `json:"build_id"`
+	Named   int64            `json:"named"`
+	Unnamed map[string]int64 `json:"unnamed"` // by reason
+}
+
+// Service is a process group that the session's service label names.
+type Service struct {
+	Name       string `json:"name"`
+	PID        int    `json:"pid"`
+	TargetKind string `json:"target_kind"` // reference or external
+	URL        string `json:"url"`
+}
+
+// Benchmark is the time that one benchmark ran, or one phase of it where Phase
+// is set.
+type Benchmark struct {
+	Benchmark string    `json:"benchmark"`
+	Phase     string    `json:"phase,omitempty"`
+	Start     time.Time `json:"start"`
+	End       time.Time `json:"end"`
+}

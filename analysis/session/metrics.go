@@ -1,0 +1,47 @@
+package session
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/narrows-profiler/narrows/workloads/metrics"
+)
+
+// Metrics reads the documents of the session's benchmarks, by file name.
+func (s *Session) Metrics() ([]metrics.Document, error) {
+	f, err := openFolder(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.root.Close()
+	entries, err := fs.ReadDir(f.root.FS(), metricsFolder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing the metrics: %w", err)
+	}
+	var documents []metrics.Document
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") || !strings.HasSuffix(entry.Name(), ".json") {
+			continue
+		}
+		if len(documents) == maxMetricsFiles {
+			return nil, fmt.Errorf("the session has more than %d metrics files", maxMetricsFiles)
+		}
+		name := metricsFolder + "/" + entry.Name()
+		data, err := f.read(name, maxMetricsBytes)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", name, err)
+		}
+		var document metrics.Document
+		if err := json.Unmarshal(data, &document); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", name, err)
+		}
+		documents = append(documents, document)
+	}
+	return documents, nil
+}

@@ -1,0 +1,228 @@
+package session
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/pprof/profile"
+)
+
+func document(t testing.TB) []byte {
+	t.Helper()
+	s := Session{SchemaVersion: SchemaVersion, Outcome: Outcome{Status: Complete}}
+	s.normalise()
+	data, err := json.Marshal(&s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestOpenRefusesWhatItCannotTrust(t *testing.T) {
+	good := string(document(t))
+	for name, content := range map[string]string{
+		"empty":           "",
+		"not JSON":        "hello",
+		"trailing data":   good + "{}",
+		"no version":      `{"status":"complete"}`,
+		"newer version":   strings.Replace(good, `"schema_version":1`, `"schema_version":2`, 1),
+		"unknown status":  strings.Replace(good, `"complete"`, `"fine"`, 1),
+		"path as profile": strings.Replace(good, `"profiles":[]`, `"profiles":[{"file":"../../etc/passwd"}]`, 1),
+		"negative window": strings.Replace(good, `"window_seconds":0`, `"window_seconds":-1`, 1),
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, documentName), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if content == good {
+			t.Fatalf("%s: the test changes nothing", name)
+		}
+		if _, err := Open(dir); err == nil {
+			t.Errorf("%s: opened", name)
+		}
+	}
+	if _, err := Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no session folder") {
+		t.Errorf("a folder without %s: %v", documentName, err)
+	}
+}
+
+func TestOpenFollowsNoLinkOutAndWaitsForNoPipe(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "outside.json")
+	if err := os.WriteFile(outside, document(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	linked := t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(linked, documentName)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(linked); err == nil {
+		t.Error("a symbolic link led out of the session folder")
+	}
+	piped := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(piped, documentName), 0o600); err != nil {
+		t.Skipf("making a named pipe: %v", err)
+	}
+	if _, err := Open(piped); err == nil || !strings.Contains(err.Error(), "regular file") {
+		t.Errorf("a named pipe in place of the document: %v", err)
+	}
+}
+
+func TestProfileThatUnpacksTooLargeIsRefused(t *testing.T) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write(make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parseProfile(&packed, 1<<19); err == nil || !strings.Contains(err.Error(), "longer than") {
+		t.Errorf("parsing 1 MiB under a bound of 512 KiB: %v", err)
+	}
+}
+
+func TestCountCPUs(t *testing.T) {
+	for list, want := range map[string]int{"0": 1, "0-3": 4, "0-3,8,10-11": 7} {
+		if got, err := countCPUs(list); err != nil || got != want {
+			t.Errorf("countCPUs(%q) = %d, %v; want %d", list, got, err, want)
+		}
+	}
+	for _, list := range []string{"", "3-0", "a", "0-", "-1"} {
+		if got, err := countCPUs(list); err == nil {
+			t.Errorf("countCPUs(%q) = %d, want an error", list, got)
+		}
+	}
+}
+
+func TestLocalHostIsFilledIn(t *testing.T) {
+	h, err := LocalHost()
+	if err != nil {
+		t.Skipf("this host hides what is asked: %v", err)
+	}
+	if h.Kernel == "" || h.Machine == "" || h.CPUsOnline < 1 || h.MemoryBytes == 0 || len(h.BootID) != 36 {
+		t.Errorf("host %+v", h)
+	}
+}
+
+// manyProfiles yields n profiles with one common stack and one of their own
+// each; profile i has the value i for both.
+func manyProfiles(n int) iter.Seq2[*profile.Profile, error] {
+	return func(yield func(*profile.Profile, error) bool) {
+		for i := range n {
+			p := &profile.Profile{
+				SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}},
+				PeriodType: &profile.ValueType{Type: "cpu", Unit: "nanoseconds"},
+				TimeNanos:  int64(i) * 10, DurationNanos: 10,
+			}
+			for id, name := range []string{"common", "only " + string(rune('a'+i%26)) + strings.Repeat("x", i/26)} {
+				f := &profile.Function{ID: uint64(id + 1), Name: name}
+				l := &profile.Location{ID: uint64(id + 1), Line: []profile.Line{{Function: f}}}
+				p.Function, p.Location = append(p.Function, f), append(p.Location, l)
+				p.Sample = append(p.Sample, &profile.Sample{Location: []*profile.Location{l}, Value: []int64{int64(i)}})
+			}
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
+func TestMergeOfAnyNumberOfWindowsKeepsTheTotal(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 7, 8, 9, 100} {
+		p, err := mergeAll(manyProfiles(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := totals(p)[0], int64(n*(n-1)); got != want {
+			t.Errorf("%d windows: total %d, want %d", n, got, want)
+		}
+		if p.DurationNanos != int64(n)*10 {
+			t.Errorf("%d windows of 10 ns span %d ns", n, p.DurationNanos)
+		}
+	}
+	if p, err := mergeAll(manyProfiles(0)); p != nil || err != nil {
+		t.Errorf("no windows: %v, %v", p, err)
+	}
+}
+
+func TestMergeRefusesProfilesThatDoNotMatch(t *testing.T) {
+	pair := func(change func(*profile.Profile)) iter.Seq2[*profile.Profile, error] {
+		return func(yield func(*profile.Profile, error) bool) {
+			for p, err := range manyProfiles(2) {
+				if p.TimeNanos > 0 {
+					change(p)
+				}
+				if !yield(p, err) {
+					return
+				}
+			}
+		}
+	}
+	for name, change := range map[string]func(*profile.Profile){
+		"no period type": func(p *profile.Profile) { p.PeriodType = nil },
+		"other unit":     func(p *profile.Profile) { p.SampleType[0].Unit = "bytes" },
+		"more types": func(p *profile.Profile) {
+			p.SampleType = append(p.SampleType, &profile.ValueType{Type: "x"})
+			for _, s := range p.Sample {
+				s.Value = append(s.Value, 1)
+			}
+		},
+	} {
+		if _, err := mergeAll(pair(change)); err == nil {
+			t.Errorf("%s: merged", name)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(document(f))
+	f.Add([]byte(`{"schema_version":1,"status":"recording","profiles":[{"file":"cpu.pb.gz"}],"accounting":{"total":{}}}`))
+	f.Add([]byte(`{"schema_version":1,"status":"failed","start":"0001-01-01T00:00:00Z","unwinding":[{}],"symbols":[{}],"signals":[{}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := decode(data)
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(s)
+		if err != nil {
+			t.Fatalf("a document that was read cannot be written: %v", err)
+		}
+		if _, err := decode(again); err != nil {
+			t.Fatalf("a document that was written cannot be read: %v\n%s", err, again)
+		}
+	})
+}
+
+func FuzzParseProfile(f *testing.F) {
+	for p := range manyProfiles(2) {
+		var data bytes.Buffer
+		if err := p.Write(&data); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := parseProfile(bytes.NewReader(data), 1<<20)
+		if err != nil {
+			return
+		}
+		if _, err := mergeTwo(p, p); err != nil {
+			t.Fatalf("a profile that was read does not merge with itself: %v", err)
+		}
+	})
+}
+
+func BenchmarkMerge1000Windows(b *testing.B) {
+	for b.Loop() {
+		if _, err := mergeAll(manyProfiles(1000)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
