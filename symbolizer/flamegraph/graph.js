@@ -133,7 +133,9 @@ function draw() {
     t.setAttribute('x', (100 * x).toFixed(4) + '%');
     t.setAttribute('dx', '4');
     t.setAttribute('y', Number(r.getAttribute('y')) + 12.5);
-    if (r.classList.contains('inlined')) t.setAttribute('class', 'italic');
+    if (r.classList.contains('inlined')) t.classList.add('italic');
+    if (over) t.classList.add('dim');
+    t.frameIndex = i;
     t.textContent = label;
     text.append(t);
   }
@@ -212,6 +214,7 @@ function search() {
     found.textContent = '';
   }
   for (let i = 0; i < count; i++) rects[i].classList.toggle('match', matched[i] === 1);
+  for (const t of labels.children) t.classList.toggle('pick', matched[t.frameIndex] === 1);
   buttonClear.style.display = pattern ? '' : 'none';
 }
 
@@ -397,6 +400,9 @@ addEventListener('scroll', () => {
   const y = Math.max(0, -root.getBoundingClientRect().top);
   head.setAttribute('transform', `translate(0 ${y})`);
 }, {passive: true});
-addEventListener('resize', draw);
+addEventListener('resize', () => {
+  draw();
+  search();
+});
 show(...stateOf(location.hash));
 })();

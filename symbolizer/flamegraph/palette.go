@@ -71,7 +71,7 @@ func styles() string {
 	var b strings.Builder
 	write := func(t theme, dark bool) {
 		fmt.Fprintf(&b, "svg.flame{background:%s;color:%s}.back{fill:%s}.ink{fill:%s}.faint{fill:%s}.rule{fill:%s}", t.back, t.ink, t.back, t.ink, t.faint, t.line)
-		fmt.Fprintf(&b, ".frames rect{stroke:%s}.labels text{fill:%s}.root{fill:%s}.frames .match{fill:%s}\n", t.back, t.label, t.line, t.match)
+		fmt.Fprintf(&b, ".frames rect{stroke:%s}.labels{fill:%s}.root{fill:%s}.frames .match{fill:%s}\n", t.back, t.label, t.line, t.match)
 		fmt.Fprintf(&b, "svg.flame{--back:%s;--ink:%s;--faint:%s;--line:%s}\n", t.back, t.ink, t.faint, t.line)
 		for k := range kind(kinds) {
 			for s := range shades {

@@ -123,7 +123,8 @@ func (d *drawing) legend(y float64) {
 		drawn[f.kind] = true
 		inlined = inlined || f.inlined
 	}
-	x := chartLeft * nominalWidth / 100
+	x := 0.0
+	fmt.Fprintf(d, `<svg x="%v%%">`, chartLeft)
 	entry := func(class, text string) {
 		fmt.Fprintf(d, `<rect class="%s" x="%.1f" y="%v" width="11" height="11" rx="2"/><text class="faint" x="%.1f" y="%v">%s</text>`, class, x, y-10, x+16, y, escape(text))
 		x += 16 + charWidth*float64(utf8.RuneCountInString(text)) + 18
@@ -137,6 +138,7 @@ func (d *drawing) legend(y float64) {
 	if inlined {
 		entry("c3 inlined", "paler, italic: inlined into its caller")
 	}
+	d.WriteString("</svg>")
 }
 
 // chart writes the frames and those labels that fit at the nominal width.
