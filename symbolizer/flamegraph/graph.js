@@ -66,7 +66,7 @@ const percent = (part, whole) => {
 };
 
 const name = i => i === 0 ? 'all' : data.names[data.frames[frame[i]][0]];
-const plain = i => i === 0 ? 'all' : name(i).replace(/^[^(\[<{ ]*\//, '');
+const plain = i => i === 0 ? 'all' : name(i).replace(/^[^(\[<{ ]*\/([^(])/, '$1');
 
 // Text is cut by the width of its characters, measured once each.
 const pen = document.createElementNS(XHTML, 'canvas').getContext('2d');

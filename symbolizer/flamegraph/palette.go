@@ -24,14 +24,17 @@ var hues = [kinds]struct{ hue, spread, saturation, dark, light float64 }{
 }
 
 // nightfall is how much less light the frames give in dark mode.
-const nightfall = 0.12
+const nightfall = 0.08
 
 // Colours around the frames, in light and in dark mode.
-type theme struct{ back, ink, faint, line, label, match string }
+type theme struct {
+	back, ink, faint, line, label, match string
+	inlined                              float64 // the opacity of inlined frames
+}
 
 var (
-	day   = theme{back: "#ffffff", ink: "#1b1f24", faint: "#5b6470", line: "#d0d5db", label: "#14171a", match: "#e879f9"}
-	night = theme{back: "#15181c", ink: "#e4e8ec", faint: "#9aa4af", line: "#3a414a", label: "#0c0e10", match: "#e879f9"}
+	day   = theme{inlined: 0.7, back: "#ffffff", ink: "#1b1f24", faint: "#5b6470", line: "#d0d5db", label: "#14171a", match: "#e879f9"}
+	night = theme{inlined: 0.85, back: "#15181c", ink: "#e4e8ec", faint: "#9aa4af", line: "#3a414a", label: "#0c0e10", match: "#e879f9"}
 )
 
 // class is the style class of a frame: its kind and a shade that depends on
@@ -71,7 +74,7 @@ func styles() string {
 	var b strings.Builder
 	write := func(t theme, dark bool) {
 		fmt.Fprintf(&b, "svg.flame{background:%s;color:%s}.back{fill:%s}.ink{fill:%s}.faint{fill:%s}.rule{fill:%s}", t.back, t.ink, t.back, t.ink, t.faint, t.line)
-		fmt.Fprintf(&b, ".frames rect{stroke:%s}.labels{fill:%s}.root{fill:%s}.frames .match{fill:%s}\n", t.back, t.label, t.line, t.match)
+		fmt.Fprintf(&b, ".frames rect{stroke:%s}.labels{fill:%s}.root{fill:%s}.frames .match{fill:%s}.inlined{fill-opacity:%v}\n", t.back, t.label, t.line, t.match, t.inlined)
 		fmt.Fprintf(&b, "svg.flame{--back:%s;--ink:%s;--faint:%s;--line:%s}\n", t.back, t.ink, t.faint, t.line)
 		for k := range kind(kinds) {
 			for s := range shades {

@@ -32,15 +32,16 @@ func printable(s string) string {
 }
 
 // importPath matches the directories before a Go name, whose last element is
-// what a reader looks for when the whole does not fit. graph.js has the same.
-var importPath = regexp.MustCompile(`^[^(\[<{ ]*/`)
+// what a reader looks for when the whole does not fit; C++'s "operator/(" is no
+// path. graph.js has the same.
+var importPath = regexp.MustCompile(`^[^(\[<{ ]*/([^(])`)
 
 // fit shortens a name to at most n characters, or to nothing below three.
 func fit(name string, n int) string {
 	if utf8.RuneCountInString(name) <= n {
 		return name
 	}
-	name = importPath.ReplaceAllString(name, "")
+	name = importPath.ReplaceAllString(name, "$1")
 	r := []rune(name)
 	switch {
 	case len(r) <= n:
