@@ -15,7 +15,7 @@ import (
 )
 
 // killAfter is how long after its own -test.timeout a test binary is killed; in between it prints its goroutines.
-const killAfter = 30 * time.Second
+const killAfter = 15 * time.Second
 
 // parts are what every machine's initramfs is made of.
 type parts struct {

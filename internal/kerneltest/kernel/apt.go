@@ -122,7 +122,7 @@ func (c Cache) sources(work string) []source {
 		{name: "this machine's package lists", options: own[2:]},
 		{name: "freshly updated lists of this machine's package sources", options: own, prepare: update},
 		{name: "further Debian releases on this machine's mirror", options: further, prepare: func(ctx context.Context, options []string) error {
-			if err := writeFurtherSources(ctx, work, parts); err != nil {
+			if err := writeFurtherSources(ctx, own, work, parts); err != nil {
 				return err
 			}
 			return update(ctx, options)
@@ -133,9 +133,10 @@ func (c Cache) sources(work string) []source {
 // furtherSuites are the Debian releases that carry the kernels Narrows is tested on: 6.1 is bookworm's, 6.12 trixie's, which bookworm-backports has too.
 var furtherSuites = []string{"bookworm", "bookworm-backports", "trixie"}
 
-// writeFurtherSources writes a package source for each of furtherSuites, at the address from which this machine takes Debian's packages.
-func writeFurtherSources(ctx context.Context, work, parts string) error {
-	targets, err := apt(ctx, work, "apt-get", nil, "indextargets", "--format", "$(CREATED_BY)\t$(ORIGIN)\t$(LABEL)\t$(COMPONENT)\t$(REPO_URI)")
+// writeFurtherSources writes a package source for each of furtherSuites, at the address from which this machine takes Debian's packages. The options name the updated lists of the
+// machine's own sources, since apt knows a source's origin from its list only.
+func writeFurtherSources(ctx context.Context, options []string, work, parts string) error {
+	targets, err := apt(ctx, work, "apt-get", options, "indextargets", "--format", "$(CREATED_BY)\t$(ORIGIN)\t$(LABEL)\t$(COMPONENT)\t$(REPO_URI)")
 	if err != nil {
 		return err
 	}
