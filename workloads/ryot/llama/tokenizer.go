@@ -14,6 +14,7 @@ type Tokenizer struct {
 	begin  int
 	// unknown stands for a character that has neither a piece nor byte tokens.
 	unknown int
+	longest int // bytes of the longest piece
 	// spaced is SentencePiece's rule that a text begins with a space which the
 	// text itself does not have.
 	spaced bool
@@ -42,6 +43,7 @@ func newTokenizer(pieces []piece, begin, unknown int, spaced bool) *Tokenizer {
 		t.bytes[i] = -1
 	}
 	for id, p := range slices.Backward(pieces) {
+		t.longest = max(t.longest, len(p.text))
 		switch p.kind {
 		case textPiece:
 			if p.text != "" {
@@ -56,6 +58,11 @@ func newTokenizer(pieces []piece, begin, unknown int, spaced bool) *Tokenizer {
 
 // Size is the number of tokens, a model's Config.Vocab.
 func (t *Tokenizer) Size() int { return len(t.pieces) }
+
+// LongestPiece is the most bytes that a token stands for, so that no text of
+// more than n times as many fits into n tokens. A character without any token
+// becomes unknown: at most four bytes.
+func (t *Tokenizer) LongestPiece() int { return max(t.longest, utf8.UTFMax) }
 
 // Begin is the token that a sequence starts with.
 func (t *Tokenizer) Begin() int { return t.begin }
