@@ -185,8 +185,9 @@ function drawCrumbs() {
 }
 
 // search marks the frames whose name matches and sums the outermost of them, so
-// that a match below a match counts once. What is not drawn may match as well:
-// its weight outside of all matches makes the upper end of the range.
+// that a match below a match counts once. Frames that are not drawn may match as
+// well, with at most the weight listed for their names: where there are such, the
+// share is a range.
 function search() {
   let re = null;
   input.classList.remove('wrong');
@@ -207,8 +208,10 @@ function search() {
   if (re) {
     const hit = data.frames.map(f => re.test(data.names[f[0]]));
     for (let i = 1; i < count; i++) matched[i] = hit[frame[i]] ? 1 : 0;
-    let text = share(0, 'of all');
-    if (zoom) text += ' · ' + share(zoom, 'of the zoomed frame');
+    let unseen = data.elsewhere;
+    for (let k = 0; k < data.hidden.length; k += 2) if (re.test(data.names[data.hidden[k]])) unseen += data.hidden[k + 1];
+    let text = share(0, unseen, 'of all');
+    if (zoom) text += ' · ' + share(zoom, unseen, 'of the zoomed frame');
     found.textContent = 'Matched ' + text;
   } else if (!pattern) {
     found.textContent = '';
@@ -218,7 +221,9 @@ function search() {
   buttonClear.style.display = pattern ? '' : 'none';
 }
 
-function share(top, of) {
+// share prints how much of a frame matches; unseen bounds the matches not drawn,
+// as does the undrawn weight outside of the matches.
+function share(top, unseen, of) {
   let sum = 0, hidden = 0;
   for (let i = top; i < end[top];) {
     if (matched[i]) {
@@ -229,7 +234,7 @@ function share(top, of) {
       i++;
     }
   }
-  const least = percent(sum, total[top]), most = percent(sum + hidden, total[top]);
+  const least = percent(sum, total[top]), most = percent(sum + Math.min(hidden, unseen), total[top]);
   return (least === most ? least : `${least} to ${most}`) + ' ' + of;
 }
 

@@ -18,6 +18,8 @@ type layout struct {
 	rows  int
 	// over counts the nodes that are wide enough but beyond the limit.
 	over int
+	// hidden is tree.hidden with those nodes added.
+	hidden []int64
 }
 
 // place lays out the widest nodes of t, at most limit of them. Siblings are
@@ -25,11 +27,16 @@ type layout struct {
 // itself, or in frames too narrow to draw, is the free space at its right.
 func place(t *tree, limit int) layout {
 	keep := widest(t.nodes, limit)
-	var l layout
+	l := layout{hidden: slices.Clone(t.hidden)}
 	var next []int64 // by depth: where the next sibling starts
+	above := newDescent(len(t.frames))
 	for i, n := range t.nodes {
+		repeated := above.enter(n)
 		if keep != nil && !keep[i] {
 			l.over++
+			if !repeated {
+				l.hidden[n.frame] += n.total
+			}
 			continue
 		}
 		for len(next) <= int(n.depth)+1 {
@@ -64,4 +71,27 @@ func widest(nodes []node, limit int) []bool {
 		keep[i] = true
 	}
 	return keep
+}
+
+// descent follows a walk in preorder and knows which frames lie above.
+type descent struct {
+	frames []int32 // from the root's child to the last node
+	within []int32 // by frame: how often it is in frames
+}
+
+func newDescent(frames int) *descent { return &descent{within: make([]int32, frames)} }
+
+// enter goes on to n and tells whether a node above it is of the same frame.
+func (d *descent) enter(n node) (repeated bool) {
+	if n.frame < 0 {
+		return false
+	}
+	for len(d.frames) >= int(n.depth) {
+		last := len(d.frames) - 1
+		d.within[d.frames[last]]--
+		d.frames = d.frames[:last]
+	}
+	d.frames = append(d.frames, n.frame)
+	d.within[n.frame]++
+	return d.within[n.frame] > 1
 }

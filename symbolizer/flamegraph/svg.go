@@ -3,11 +3,9 @@ package flamegraph
 import (
 	"bufio"
 	_ "embed"
-	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"io"
-	"path"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -127,7 +125,7 @@ func (d *drawing) legend(y float64) {
 	fmt.Fprintf(d, `<svg x="%v%%">`, chartLeft)
 	entry := func(class, text string) {
 		fmt.Fprintf(d, `<rect class="%s" x="%.1f" y="%v" width="11" height="11" rx="2"/><text class="faint" x="%.1f" y="%v">%s</text>`, class, x, y-10, x+16, y, escape(text))
-		x += 16 + charWidth*float64(utf8.RuneCountInString(text)) + 18
+		x += 16 + 6.4*float64(utf8.RuneCountInString(text)) + 16
 	}
 	for k, self := range d.g.tree.selfByKind {
 		if self > 0 || drawn[k] {
@@ -183,93 +181,6 @@ func (d *drawing) class(b box) string {
 		c += " inlined"
 	}
 	return c
-}
-
-// document is what the script reads: texts once each, frames as [name, kind,
-// binary, file, inlined] with -1 for an unknown text, and the nodes in preorder
-// as rows of frame, depth, total, self, samples, first line, further lines.
-type document struct {
-	Family  string   `json:"family"`
-	Factor  float64  `json:"factor"`
-	Unit    string   `json:"unit"`
-	Counted string   `json:"counted"`
-	Kinds   []string `json:"kinds"`
-	Names   []string `json:"names"`
-	Texts   []string `json:"texts"`
-	Frames  [][5]int `json:"frames"`
-	Nodes   []int64  `json:"nodes"`
-}
-
-// data writes the script's input. encoding/json writes <, > and & as escapes,
-// so that no text can end the element.
-func (d *drawing) data() error {
-	g := d.g
-	doc := document{Frames: [][5]int{}, Unit: g.measure.unit, Counted: g.measure.countName, Kinds: kindNames[:]}
-	if g.measure.count < 0 {
-		doc.Counted = "stacks"
-	}
-	if s, ok := scales[g.measure.unit]; ok {
-		doc.Family, doc.Factor = s.family, s.factor
-	}
-	names, texts, frames := newTable(), newTable(), map[int32]int{}
-	for _, b := range d.l.boxes {
-		at := -1
-		if b.frame >= 0 {
-			var seen bool
-			if at, seen = frames[b.frame]; !seen {
-				at = len(doc.Frames)
-				frames[b.frame] = at
-				doc.Frames = append(doc.Frames, g.tree.frames[b.frame].row(names, texts))
-			}
-		}
-		low, span := b.lineLow, b.lineHigh-b.lineLow
-		if b.frame < 0 || g.tree.frames[b.frame].severalFiles {
-			low, span = 0, 0
-		}
-		doc.Nodes = append(doc.Nodes, int64(at), int64(b.depth), b.total, b.self, b.count, int64(low), int64(span))
-	}
-	doc.Names, doc.Texts = names.list, texts.list
-	d.WriteString(`<script type="application/json" class="data">`)
-	if err := json.NewEncoder(d).Encode(doc); err != nil {
-		return err
-	}
-	d.WriteString("</script>\n")
-	return nil
-}
-
-func (f *frame) row(names, texts *table) [5]int {
-	r := [5]int{names.index(printable(f.name)), int(f.kind), -1, -1, 0}
-	if f.binary != "" {
-		r[2] = texts.index(printable(f.binary))
-	}
-	switch {
-	case f.severalFiles:
-		r[3] = texts.index("several files, one of them " + printable(path.Base(f.file)))
-	case f.file != "":
-		r[3] = texts.index(printable(f.file))
-	}
-	if f.inlined {
-		r[4] = 1
-	}
-	return r
-}
-
-// table numbers texts in the order of their first use.
-type table struct {
-	list []string
-	at   map[string]int
-}
-
-func newTable() *table { return &table{list: []string{}, at: map[string]int{}} }
-
-func (t *table) index(s string) int {
-	i, ok := t.at[s]
-	if !ok {
-		i = len(t.list)
-		t.list = append(t.list, s)
-		t.at[s] = i
-	}
-	return i
 }
 
 // escape returns s as text of an XML element or attribute.

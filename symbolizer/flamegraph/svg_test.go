@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/pprof/profile"
+	"pgregory.net/rapid"
 )
 
 func render(t testing.TB, g *Graph) []byte {
@@ -120,6 +121,63 @@ func TestDataOfTheScript(t *testing.T) {
 	if got := d.Texts[d.Frames[1][2]]; got != "/bin/app" {
 		t.Errorf("binary %q, want /bin/app", got)
 	}
+}
+
+// TestHiddenBoundsEverySearch compares, for each function of any profile, what
+// the script can know of its share with the truth: the samples it is in.
+func TestHiddenBoundsEverySearch(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := folded(append(drawStacks(t), "main 1")...)
+		g, err := New(p, Options{SampleType: "samples", MinWidth: rapid.Float64Range(1e-6, 0.4).Draw(t, "width"), MaxFrames: rapid.IntRange(1, 30).Draw(t, "limit")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &drawing{g: g, l: place(&g.tree, g.maxFrames)}
+		names := newTable()
+		pairs, elsewhere := d.hidden(names)
+		for _, name := range []string{"a", "b", "c", "main"} {
+			var truth, drawn int64
+			for _, s := range p.Sample {
+				if contains(s, name) {
+					truth += s.Value[0]
+				}
+			}
+			var outer int32 // the depth of the match that the walk is in
+			for _, b := range d.l.boxes[1:] {
+				if outer > 0 && b.depth > outer {
+					continue
+				}
+				outer = 0
+				if g.tree.frames[b.frame].name == name {
+					drawn += b.total
+					outer = b.depth
+				}
+			}
+			unseen := elsewhere
+			for pair := range slices.Chunk(pairs, 2) {
+				if names.list[pair[0]] == name {
+					unseen += pair[1]
+				}
+			}
+			if truth < drawn || truth > drawn+unseen {
+				t.Fatalf("%s is in samples of %d, the file says %d and at most %d more", name, truth, drawn, unseen)
+			}
+			if g.tree.narrow == 0 && d.l.over == 0 && unseen != 0 {
+				t.Fatalf("%s: all is drawn, yet %d is said to be hidden", name, unseen)
+			}
+		}
+	})
+}
+
+func contains(s *profile.Sample, name string) bool {
+	for _, l := range s.Location {
+		for _, line := range l.Line {
+			if line.Function.Name == name {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // TestNothingIsFetched looks for every way in which an SVG file makes a browser

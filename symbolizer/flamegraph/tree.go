@@ -29,8 +29,13 @@ type tree struct {
 	selfByKind [kinds]int64
 	// narrow counts the nodes below the floor, which stayed in their parents.
 	narrow int
-	// cut counts the samples deeper than maxDepth, whose ends were left out.
-	cut int
+	// cut counts the samples deeper than maxDepth, whose ends were left out, and
+	// beyond is their value.
+	cut    int
+	beyond int64
+	// hidden is, by frame, the value of the nodes left out that lie below no node
+	// of the same frame: what a search for that frame cannot see.
+	hidden []int64
 }
 
 // floorOf is the smallest total that is at least the fraction min of the whole.
@@ -53,8 +58,9 @@ func buildTree(s *stacks, floor int64) tree {
 			return cmp.Compare(x.frame, y.frame)
 		})
 	})
-	t := tree{frames: s.frames, nodes: []node{{frame: -1}}, stacks: len(s.list), selfByKind: s.selfByKind}
-	open := []int32{0} // the nodes from the root to the one being filled
+	t := tree{frames: s.frames, nodes: []node{{frame: -1}}, stacks: len(s.list), selfByKind: s.selfByKind, hidden: make([]int64, len(s.frames))}
+	within := make([]int32, len(s.frames)) // by frame: how many open nodes are of it
+	open := []int32{0}                     // the nodes from the root to the one being filled
 	for _, st := range s.list {
 		calls := s.calls[st.from:st.to]
 		shared := 0
@@ -62,9 +68,10 @@ func buildTree(s *stacks, floor int64) tree {
 			shared++
 		}
 		for len(open) > shared+1 {
-			open = t.close(open, floor)
+			open = t.close(open, within, floor)
 		}
 		for _, c := range calls[shared:] {
+			within[c.frame]++
 			open = append(open, int32(len(t.nodes)))
 			t.nodes = append(t.nodes, node{frame: c.frame, depth: int32(len(open) - 1)})
 		}
@@ -76,24 +83,29 @@ func buildTree(s *stacks, floor int64) tree {
 		leaf.count += st.count
 		if st.cut {
 			t.cut++
+			t.beyond += st.value
 		} else {
 			leaf.self += st.value
 		}
 	}
 	for len(open) > 1 {
-		open = t.close(open, floor)
+		open = t.close(open, within, floor)
 	}
 	return t
 }
 
 // close ends the innermost open node: its sums go to its parent, and if it is
 // narrower than floor it is cut off the tree.
-func (t *tree) close(open []int32, floor int64) []int32 {
+func (t *tree) close(open, within []int32, floor int64) []int32 {
 	last := len(open) - 1
 	n, parent := &t.nodes[open[last]], &t.nodes[open[last-1]]
 	parent.total += n.total
 	parent.count += n.count
+	within[n.frame]--
 	if n.total < floor {
+		if within[n.frame] == 0 {
+			t.hidden[n.frame] += n.total
+		}
 		t.nodes = t.nodes[:open[last]]
 		t.narrow++
 	}
