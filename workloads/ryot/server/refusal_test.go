@@ -1,7 +1,6 @@
 package server
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -129,7 +128,7 @@ func TestModels(t *testing.T) {
 		t.Errorf("model %+v, in the list %+v", one, list.Data[0])
 	}
 	get("/v1/models/other", 404)
-	if health := fmt.Sprintf("%s", get("/health", 200)); !strings.Contains(health, `"status":"ok"`) {
+	if health := string(get("/health", 200)); !strings.Contains(health, `"status":"ok"`) {
 		t.Errorf("health %s", health)
 	}
 }

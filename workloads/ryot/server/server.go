@@ -46,7 +46,9 @@ const (
 	bodyTimeout   = 30 * time.Second
 	writeTimeout  = 30 * time.Second
 	idleTimeout   = 2 * time.Minute
-	maxHeader     = 64 << 10
+	// endTimeout is for the last words of requests that outlived the grace.
+	endTimeout = time.Second
+	maxHeader  = 64 << 10
 )
 
 // Server answers requests with one model.
@@ -125,7 +127,11 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	defer cancel()
 	_ = h.Shutdown(grace) // fails where requests outlive the grace
 	end(errStopping)
-	// These still tell their clients why before they return.
+	// Those still tell their clients why, and net/http ends their answers after
+	// they have returned.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	_ = h.Shutdown(last)
 	running.wait()
 	_ = h.Close()
 	<-accepting
