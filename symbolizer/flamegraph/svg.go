@@ -127,7 +127,7 @@ func (d *drawing) legend(y float64) {
 	fmt.Fprintf(d, `<svg x="%v%%">`, chartLeft)
 	entry := func(class, text string) {
 		fmt.Fprintf(d, `<rect class="%s" x="%.1f" y="%v" width="11" height="11" rx="2"/><text class="faint" x="%.1f" y="%v">%s</text>`, class, x, y-10, x+16, y, escape(text))
-		x += 16 + charWidth*float64(utf8.RuneCountInString(text)) + 18
+		x += 16 + 6.4*float64(utf8.RuneCountInString(text)) + 16
 	}
 	for k, self := range d.g.tree.selfByKind {
 		if self > 0 || drawn[k] {

@@ -181,6 +181,17 @@ func TestOneFunctionFromSeveralFiles(t *testing.T) {
 	}
 }
 
+func TestLimitKeepsWhatIsNearTheRoot(t *testing.T) {
+	g := mustNew(t, folded("a;b 5", "c;d 5"), Options{})
+	var got []string
+	for _, b := range place(&g.tree, 3).boxes[1:] {
+		got = append(got, g.tree.frames[b.frame].name)
+	}
+	if d := cmp.Diff([]string{"a", "c"}, got); d != "" {
+		t.Errorf("of four frames of one width (-want +got):\n%s", d)
+	}
+}
+
 // TestTreeOfAnyProfile compares the tree with one built in the most naive way:
 // a map from each prefix of each stack to its sum.
 func TestTreeOfAnyProfile(t *testing.T) {
