@@ -1,86 +1,65 @@
 package metrics
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
 
-	"gonum.org/v1/gonum/stat"
-	"gonum.org/v1/gonum/stat/distuv"
+	"github.com/narrows-profiler/narrows/analysis/statistics"
 )
 
-// quantile is Hyndman and Fan's type 7 (R's default).
-func quantile(sorted []float64, q float64) float64 {
-	at := q * float64(len(sorted)-1)
-	below := int(at)
-	if below+1 >= len(sorted) {
-		return sorted[len(sorted)-1]
-	}
-	return sorted[below] + (at-float64(below))*(sorted[below+1]-sorted[below])
-}
-
-func mean(sample []float64) float64 { return stat.Mean(sample, nil) }
-
+// quantileBounded says why n values are too few to print a q-quantile.
 func quantileBounded(n int, q float64) error {
-	needed := int(math.Ceil(math.Log(1-confidence)/math.Log(q) - 1e-9))
-	if n < needed {
-		return fmt.Errorf("needs at least %d valid answers for a distribution-free upper bound, has %d", needed, n)
+	if needed := statistics.SamplesForUpperBound(q, confidence); n < needed {
+		return fmt.Errorf("needs at least %d valid answers for a distribution-free upper bound of %g %% confidence, has %d", needed, confidence*100, n)
 	}
 	return nil
 }
 
+// quantileInterval is the two-sided interval of a quantile.
 func quantileInterval(sorted []float64, q float64) (Interval, error) {
-	n := len(sorted)
-	if n == 0 {
-		return Interval{}, errors.New("no values")
+	found, ok := statistics.QuantileInterval(sorted, q, confidence)
+	if !ok {
+		needed := statistics.SamplesForUpperBound(max(q, 1-q), 1-(1-confidence)/2)
+		return Interval{}, fmt.Errorf("a two-sided interval of this quantile needs at least %d values, has %d", needed, len(sorted))
 	}
-	count := distuv.Binomial{N: float64(n), P: q}
-	low, high := -1, -1
-	for i := range n {
-		// The quantile lies below sorted[i] when at most i values do not exceed
-		// it, and above it when more than i do not.
-		if count.CDF(float64(i)) <= (1-confidence)/2 {
-			low = i
-		}
-		if high < 0 && count.CDF(float64(i)) >= 1-(1-confidence)/2 {
-			high = i
-		}
-	}
-	if low < 0 || high < 0 {
-		return Interval{}, fmt.Errorf("%d values have no two-sided %g %% interval of this quantile", n, confidence*100)
-	}
-	return Interval{Low: sorted[low], High: sorted[high], Confidence: confidence, Method: "order statistics (binomial)"}, nil
+	return Interval{Low: found.Low, High: found.High, Confidence: confidence, Method: "order statistics (binomial, distribution-free)"}, nil
 }
 
+// meanInterval is the interval of a mean.
 func meanInterval(sample []float64) (Interval, error) {
-	n := float64(len(sample))
-	if n < 2 {
-		return Interval{}, errors.New("fewer than two values have no interval")
+	_, found, ok := statistics.MeanInterval(sample, confidence)
+	if !ok {
+		return Interval{}, fmt.Errorf("the interval of a mean needs at least 2 values, has %d", len(sample))
 	}
-	m, s := stat.MeanStdDev(sample, nil)
-	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: n - 1}.Quantile(1-(1-confidence)/2) * s / math.Sqrt(n)
-	return Interval{Low: m - half, High: m + half, Confidence: confidence, Method: "Student's t"}, nil
+	return Interval{Low: found.Low, High: found.High, Confidence: confidence, Method: "Student's t"}, nil
+}
+
+func mean(sample []float64) float64 {
+	var sum float64
+	for _, value := range sample {
+		sum += value
+	}
+	return sum / float64(len(sample))
 }
 
 func withFailures(sample []float64, failures int, value float64) []float64 {
 	return append(slices.Clone(sample), slices.Repeat([]float64{value}, failures)...)
 }
 
-// worst is the value that no answer can be worse than.
+// worst is a value that no answer can be worse than.
 func worst(comparison string) float64 {
 	if comparison == ">" {
-		return math.Inf(-1)
+		return -math.MaxFloat64
 	}
-	return math.Inf(1)
+	return math.MaxFloat64
 }
 
+// bound prints an interval's end; a failure's stand-in is no number to print.
 func bound(value float64) string {
-	switch {
-	case math.IsInf(value, 1):
-		return "no upper bound"
-	case math.IsInf(value, -1):
-		return "no lower bound"
+	switch value {
+	case math.MaxFloat64, -math.MaxFloat64:
+		return "unbounded"
 	}
 	return fmt.Sprintf("%.4g", value)
 }

@@ -3,6 +3,8 @@ package metrics
 import (
 	"fmt"
 	"slices"
+
+	"github.com/narrows-profiler/narrows/analysis/statistics"
 )
 
 // confidence is that of every interval in a document.
@@ -56,14 +58,22 @@ func (d *Document) SetMean(name string, sample []float64) {
 // SetQuantile gives a metric the q-quantile of a sample, with its interval, when
 // the sample is large enough for a distribution-free upper bound of 95 %
 // confidence (59 values for q = 0.95, 299 for 0.99). With fewer it is null: the
-// true quantile could then lie above everything seen.
+// true quantile could then lie above everything seen. The value is the least one
+// that at least the fraction q of the sample does not exceed. The interval takes
+// the values for independent; those of requests that queued behind each other
+// are less than that.
 func (d *Document) SetQuantile(name string, sample []float64, q float64) {
 	if err := quantileBounded(len(sample), q); err != nil {
 		d.SetUnavailable(name, err.Error())
 		return
 	}
 	sorted := slices.Sorted(slices.Values(sample))
-	d.Set(name, quantile(sorted, q))
+	value, ok := statistics.Quantile(sorted, q)
+	if !ok {
+		d.SetUnavailable(name, "its values are not all finite")
+		return
+	}
+	d.Set(name, value)
 	if interval, err := quantileInterval(sorted, q); err == nil {
 		d.CI[name] = interval
 	}
@@ -85,7 +95,8 @@ func (d *Document) SetPooledQuantile(name string, sample []float64, groups int, 
 		d.SetUnavailable(name, err.Error())
 		return
 	}
-	d.Set(name, quantile(slices.Sorted(slices.Values(sample)), q))
+	d.SetQuantile(name, sample, q)
+	delete(d.CI, name)
 }
 
 // JudgeQuantile adds a target on the q-quantile of a sample. It is met or missed
