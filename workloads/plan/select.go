@@ -94,7 +94,7 @@ func near(name string, names []string) []string {
 		if len(lower) >= 3 && strings.Contains(shape, lower) {
 			edits = 0
 		}
-		if edits <= max(2, len(lower)/3) {
+		if edits <= max(2, len(shape)/3) {
 			distance[candidate] = edits
 			found = append(found, candidate)
 		}
