@@ -3,12 +3,12 @@ package load
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/narrows-profiler/narrows/analysis/statistics"
 	"github.com/narrows-profiler/narrows/workloads/metrics"
 )
 
@@ -97,33 +97,28 @@ func (r *Result) Load() metrics.Load {
 		described.Concurrency, described.InFlightLimit = r.Config.Concurrency, 0
 	}
 	late := r.lateness()
-	described.SendLateP50Ms = milliseconds(rank(late, 0.50))
-	described.SendLateP99Ms = milliseconds(rank(late, 0.99))
-	described.SendLateMaxMs = milliseconds(rank(late, 1))
+	for q, field := range map[float64]*float64{
+		0.50: &described.SendLateP50Ms, 0.99: &described.SendLateP99Ms, 1: &described.SendLateMaxMs,
+	} {
+		// Without a request that left the lateness stays 0.
+		if value, ok := statistics.Quantile(late, q); ok {
+			*field = value
+		}
+	}
 	return described
 }
 
-// lateness returns, ascending, by how much each request that left did so after
-// its intended start.
-func (r *Result) lateness() []time.Duration {
-	var late []time.Duration
+// lateness returns, ascending, by how many milliseconds each request that left
+// did so after its intended start.
+func (r *Result) lateness() []float64 {
+	var late []float64
 	for _, request := range r.Requests {
 		if request.Sent != nil {
-			late = append(late, request.Sent.Sub(request.IntendedStart))
+			late = append(late, milliseconds(request.Sent.Sub(request.IntendedStart)))
 		}
 	}
 	slices.Sort(late)
 	return late
-}
-
-// rank returns the least value that at least the fraction q of all does not
-// exceed: the nearest-rank percentile of a whole population. It is 0 without
-// values.
-func rank(ascending []time.Duration, q float64) time.Duration {
-	if len(ascending) == 0 {
-		return 0
-	}
-	return ascending[max(int(math.Ceil(q*float64(len(ascending)))), 1)-1]
 }
 
 // cpuTime returns the user and system time this process has used.

@@ -50,6 +50,11 @@ func latencies(requests []metrics.Request) []time.Duration {
 	return found
 }
 
+// rank is the nearest-rank quantile of ascending values.
+func rank(ascending []time.Duration, q float64) time.Duration {
+	return ascending[max(int(math.Ceil(q*float64(len(ascending)))), 1)-1]
+}
+
 // stalling is a service that takes 5 ms, but does nothing at all in the second
 // from stallAt after the beginning.
 func stalling(begin time.Time, stallAt time.Duration) Send {

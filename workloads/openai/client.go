@@ -27,9 +27,13 @@ type Client struct {
 	http *http.Client
 }
 
+// Dial opens a connection; it is the type of net.Dialer's DialContext.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
 // NewClient returns a client of the service at base, for example
-// "http://127.0.0.1:8000". A path of base is kept before "/v1/...".
-func NewClient(base string) (*Client, error) {
+// "http://127.0.0.1:8000". A path of base is kept before "/v1/...". A nil dial
+// stands for TCP as usual.
+func NewClient(base string, dial Dial) (*Client, error) {
 	target, err := url.Parse(base)
 	if err != nil {
 		return nil, fmt.Errorf("reading the service's address: %w", err)
@@ -37,8 +41,11 @@ func NewClient(base string) (*Client, error) {
 	if target.Scheme != "http" && target.Scheme != "https" || target.Host == "" {
 		return nil, fmt.Errorf("the service's address %q is not http://HOST:PORT or https://HOST:PORT", target.Redacted())
 	}
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
 	transport := &http.Transport{
-		DialContext:            (&net.Dialer{}).DialContext,
+		DialContext:            dial,
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    256,
 		MaxResponseHeaderBytes: 256 << 10,

@@ -94,7 +94,7 @@ func repeats(text string) func(*net.TCPConn) {
 
 func stream(t *testing.T, url string, timeout time.Duration) Answer {
 	t.Helper()
-	client, err := NewClient(url)
+	client, err := NewClient(url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestNobodyListens(t *testing.T) {
 
 func TestCanceled(t *testing.T) {
 	url := rawServer(t, hangs(head+piece("a")))
-	client, err := NewClient(url)
+	client, err := NewClient(url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestGoodAnswers(t *testing.T) {
 
 func TestNewClientRefuses(t *testing.T) {
 	for _, base := range []string{"", "127.0.0.1:8000", "ftp://host", "http://", "http://[::1", "/v1"} {
-		if _, err := NewClient(base); err == nil {
+		if _, err := NewClient(base, nil); err == nil {
 			t.Errorf("%q accepted", base)
 		}
 	}

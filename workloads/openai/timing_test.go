@@ -40,14 +40,13 @@ func servePipe(t *testing.T, handler http.HandlerFunc) *Client {
 	server := &http.Server{Handler: handler}
 	over := make(chan struct{})
 	go func() { defer close(over); _ = server.Serve(listener) }()
-	client, err := NewClient("http://service")
-	if err != nil {
-		t.Fatal(err)
-	}
-	client.http.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
+	client, err := NewClient("http://service", func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
 		listener.connections <- far
 		return near, nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close(); server.Close(); <-over })
 	return client
