@@ -19,13 +19,15 @@ func rules() []Rule {
 
 // prioritise applies the rules to the lower end of a share's interval.
 func prioritise(low float64, verdict metrics.Verdict) (Priority, string) {
+	bound := 1.0
 	for _, rule := range rules() {
 		if low < rule.ShareAtLeast {
+			bound = rule.ShareAtLeast
 			continue
 		}
 		size := fmt.Sprintf("its share is at least %.0f %%", 100*rule.ShareAtLeast)
 		if rule.ShareAtLeast == 0 {
-			size = "its share may be small"
+			size = fmt.Sprintf("its share may be below %.0f %%", 100*bound)
 		}
 		switch verdict {
 		case metrics.Missed:
@@ -36,7 +38,7 @@ func prioritise(low float64, verdict metrics.Verdict) (Priority, string) {
 			return rule.Undecided, size + " and no target is decided"
 		}
 	}
-	return Low, "its share may be small"
+	return Low, "its share is unknown"
 }
 
 // urgency orders priorities, most urgent first.

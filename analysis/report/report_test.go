@@ -1,0 +1,313 @@
+package report
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/narrows-profiler/narrows/analysis/rank"
+	"github.com/narrows-profiler/narrows/analysis/session"
+	"github.com/narrows-profiler/narrows/workloads/metrics"
+)
+
+func terminalText(t testing.TB, d *Data, colour bool) string {
+	t.Helper()
+	var out bytes.Buffer
+	must(t, Terminal(&out, d, colour))
+	return out.String()
+}
+
+func markdownText(t testing.TB, d *Data) string {
+	t.Helper()
+	var out bytes.Buffer
+	must(t, Markdown(&out, d))
+	return out.String()
+}
+
+func TestTerminalSaysWhatWasFound(t *testing.T) {
+	out := terminalText(t, record(t), false)
+	for _, want := range []string{
+		`ttft_p95_ms < 100 ms +142\.7 ms +138\.1 to 149\.9 ms \(95 %\) +missed`,
+		`tokens_per_second > 50 tokens/s +51\.34 tokens/s +49\.6 to 53\.1 tokens/s \(95 %\) +undecided\n +because the interval holds 50 tokens/s`,
+		`280 of 300 answers valid`,
+		`(?m)^   1  5\d\.\d %    \d\d\.\d to \d\d\.\d %     1,\d\d\d  llama\.\(\*Model\)\.matmul +forward\.go:10$`,
+		`(?m)^   3  1\d\.\d %    .* llama\.softmax `,
+		`1 is CRITICAL: `, `saves at most 5\d\.\d % `,
+		`not shown: 1 function with fewer than 30 samples`,
+		`Recorded 60\.0 s: 99\.6 % of 61\.4 s CPU time seen, 240\.0 ms lost; recording cost 1\.2 s CPU time \(1\.0 %\s+of the machine\), 86\.0 MiB`,
+	} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("the summary has nothing like %q:\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "\x1b") {
+		t.Error("the summary is coloured though nobody asked")
+	}
+}
+
+func TestColourAddsOnlyEscapes(t *testing.T) {
+	d := record(t)
+	coloured := terminalText(t, d, true)
+	if !strings.Contains(coloured, "\x1b[31mmissed\x1b[0m") {
+		t.Errorf("a missed target is not red:\n%q", coloured)
+	}
+	plain := regexp.MustCompile(`\x1b\[\d+m`).ReplaceAllString(coloured, "")
+	if diff := cmp.Diff(terminalText(t, d, false), plain); diff != "" {
+		t.Errorf("without its colours (-plain +coloured):\n%s", diff)
+	}
+}
+
+func TestMarkdownHoldsEveryPart(t *testing.T) {
+	d := record(t)
+	data, err := os.ReadFile(filepath.Join(d.Session.Dir(), FileName))
+	must(t, err)
+	out := string(data)
+	for _, want := range []string{
+		"## Executive summary", "## Host and versions", "## Baselines against targets", "## Hotspots by service",
+		"## Bottlenecks, most urgent first", "## Accounting and losses", "## Limitations of this recording", "## Files",
+		"| `FirstTokenLatencyBenchmark` | ryot | `ttft_p95_ms` | &lt; 100 ms | 142.7 ms | 138.1 to 149.9 ms (95 %) | 280 | **missed** |",
+		"| `FirstTokenLatencyBenchmark` | `ttft_p99_ms` | unknown | unknown | a p99 needs 299 answers, there are 280 |",
+		"### 1. CRITICAL: `" + module + "(*Model).matmul`",
+		"`" + module + "(*Model).Forward` in 100.0 % of its time",
+		"go tool pprof -symbolize=none -sample_index=cpu -relative_percentages -tagfocus='^benchmark:FirstTokenLatencyBenchmark$,^service:ryot$' -peek=",
+		"| Lost | 240.0 ms | 0.4 % |", "| missed ticks | 24 | CPU 0 and 1 |",
+		"20 of 300 requests gave no valid answer (20 timeout)",
+		"| `session.json` |", "| `windows/` (6 files) |",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the report does not say %q", want)
+		}
+	}
+	checkTables(t, out)
+	for _, name := range []string{"bottleneck_report.json", "profiles/ryot.json"} {
+		if _, err := os.Stat(filepath.Join(d.Session.Dir(), name)); err != nil {
+			t.Errorf("%s was not written: %v", name, err)
+		}
+	}
+}
+
+// checkTables fails if a row has not as many cells as its table's header.
+func checkTables(t testing.TB, out string) {
+	t.Helper()
+	cells := 0
+	for line := range strings.Lines(out) {
+		if !strings.HasPrefix(line, "|") {
+			cells = 0
+			continue
+		}
+		n := strings.Count(line, "|") - strings.Count(line, `\|`)
+		if cells == 0 {
+			cells = n
+		}
+		if n != cells {
+			t.Errorf("a row has %d cell ends, its header %d: %s", n, cells, line)
+		}
+	}
+}
+
+func TestReportIsTheSameWhenReadBack(t *testing.T) {
+	d := record(t)
+	s, err := session.Open(d.Session.Dir())
+	must(t, err)
+	again, err := Load(s)
+	must(t, err)
+	// The report itself is not in the list of files that it prints.
+	if diff := cmp.Diff(markdownText(t, d), markdownText(t, again)); diff != "" {
+		t.Errorf("read back (-first +again):\n%s", diff)
+	}
+	if diff := cmp.Diff(terminalText(t, d, false), terminalText(t, again, false)); diff != "" {
+		t.Errorf("read back (-first +again):\n%s", diff)
+	}
+}
+
+func TestUnknownIsPrintedAsUnknown(t *testing.T) {
+	w, err := session.Create(filepath.Join(t.TempDir(), "s"), session.Info{Start: start})
+	must(t, err)
+	must(t, w.Finish(t.Context(), session.Outcome{Status: session.Failed, Reason: "the target was not reachable"}, session.Summary{}))
+	s, err := session.Open(w.Path())
+	must(t, err)
+	d, err := Judge(s, rank.Options{})
+	must(t, err)
+	if _, err := s.ReadFile(rank.FileName); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a session without samples was ranked: %v", err)
+	}
+	for _, want := range []string{"failed: the target was not reachable", "No benchmark ran.", "No CPU profile was recorded.", "| CPUs online | unknown |", "| Duration | unknown |", "what the recording cost is unknown", "session.json has no accounting"} {
+		if !strings.Contains(markdownText(t, d), want) {
+			t.Errorf("the report does not say %q", want)
+		}
+	}
+	if out := terminalText(t, d, false); !strings.Contains(out, "how much of the CPU time was seen is unknown") || !strings.Contains(out, "the session is failed: the target was not reachable") {
+		t.Errorf("the summary says:\n%s", out)
+	}
+}
+
+func TestRecordingWithoutBenchmarks(t *testing.T) {
+	d := record(t)
+	d.Metrics = nil
+	d.Ranking.Ranked = d.Ranking.Ranked[:1]
+	d.Ranking.Ranked[0].Benchmark, d.Ranking.Ranked[0].Services[0].Service = "", ""
+	if out := terminalText(t, d, false); !strings.HasPrefix(out, "  CPU time of all processes: 27.0 s in 2,700 samples") {
+		t.Errorf("the summary begins:\n%s", out)
+	}
+}
+
+// hostile are names that try to leave their place in a report.
+var hostile = []string{
+	"a|b|c", "`code` ``more``", "`", "line\nbreak\r\n# heading", "<script>alert(1)</script>", "&lt;b&gt;", "![x](http://example.org/x.png)", "[link](javascript:x)",
+	"\x1b[2J\x1b]0;title\x07", "right\u202eto left", "zero\u200bwidth", "\xff\xfe invalid", "back\\slash\\|pipe", "*bold* _it_ ~~x~~", "<!-- comment", "```\n```sh\nrm -rf", " ", "", strings.Repeat("long", 200),
+	"a  b", "日本語の関数",
+}
+
+// planted puts name wherever a session's text is printed.
+func planted(t testing.TB, d *Data, name string) *Data {
+	t.Helper()
+	s := *d.Session
+	s.Host = session.Host{Hostname: name, Kernel: name, Machine: name}
+	s.NarrowsVersion, s.Reason, s.Status = name, name, session.Failed
+	s.CommandLine = []string{name}
+	s.Warnings = []string{name}
+	s.Losses = []session.Loss{{Reason: name, Count: 1, Where: name}}
+	s.Services = []session.Service{{Name: name, URL: name, TargetKind: name}}
+	s.Signals = []session.Signal{{Signal: name, Backend: name, Why: name, Tried: []session.Attempt{{Backend: name, Error: name}}}}
+	s.Unwinding = []session.Unwinding{{File: name, Complete: 1, Truncated: map[string]int64{name: 1}}}
+	s.Symbols = []session.Symbols{{File: name, Named: 1, Unnamed: map[string]int64{name: 1}}}
+	m := documents()[0]
+	m.Benchmark, m.Service, m.StatusReason, m.TargetKind, m.Status = name, name, name, name, metrics.Status(name)
+	m.Errors = map[string]int{name: 1}
+	m.Metrics = map[string]*float64{name: pointer(1), "other" + name: nil}
+	m.Unavailable = map[string]string{"other" + name: name}
+	m.Targets = []metrics.Target{{Metric: name, Comparison: name, Unit: name, Verdict: metrics.Verdict(name), Reason: name}}
+	m.Load.Model = name
+	ranking := *d.Ranking
+	b := ranking.Top[0]
+	b.Function, b.Binary, b.File, b.Benchmark, b.Service, b.Title, b.PriorityReason, b.Priority = name, name, name, name, name, name, name, rank.Priority(name)
+	b.Payoff.Of, b.Payoff.Statement, b.Interval.Method = name, name, rank.Method(name)
+	b.Callers = []rank.Caller{{Function: name}}
+	b.Phases = []rank.Phase{{Phase: name}}
+	b.AlsoIn = []rank.Elsewhere{{Benchmark: name}}
+	b.Stacks = []rank.Stack{{Functions: []string{name, name}}}
+	b.Evidence = rank.Command("cpu.pb.gz", name, name, name)
+	ranking.Compared = name
+	ranking.Top = []rank.Bottleneck{b}
+	ranking.Lost = []rank.Lost{{Reason: name}}
+	ranking.Ranked = []rank.Measured{{Benchmark: name, VerdictReason: name, Services: []rank.Service{{Service: name, Denominator: name, TruncatedNS: 1, NoStackNS: 1, SuppressedPlaces: 1, Bottlenecks: []rank.Bottleneck{b}}}}}
+	return &Data{Session: &s, Metrics: []metrics.Document{m}, Ranking: &ranking, Listing: session.Listing{Files: []session.FileInfo{{Name: name}}}}
+}
+
+func TestNamesCannotLeaveTheirPlace(t *testing.T) {
+	d := record(t)
+	reference := structure(markdownText(t, planted(t, d, "plain")))
+	for _, name := range hostile {
+		checkSafe(t, planted(t, d, name), name, reference)
+	}
+}
+
+func FuzzNames(f *testing.F) {
+	d := record(f)
+	reference := structure(markdownText(f, planted(f, d, "plain")))
+	for _, name := range hostile {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) { checkSafe(t, planted(t, d, name), name, reference) })
+}
+
+// structure is the first sign of each line outside code blocks: what makes
+// headings, lists, tables and blocks.
+func structure(out string) string {
+	var b strings.Builder
+	fence := ""
+	for line := range strings.Lines(out) {
+		sign, _, _ := strings.Cut(strings.TrimRight(line, "\n"), " ")
+		switch {
+		case fence != "":
+			if strings.TrimRight(line, "\n") == fence {
+				fence = ""
+				b.WriteString("end of block\n")
+			}
+			continue
+		case strings.HasPrefix(line, "```"):
+			fence = line[:len(line)-len(strings.TrimLeft(line, "`"))]
+			sign = "block"
+		case !regexp.MustCompile(`^(#+|-|\|)$`).MatchString(sign):
+			sign = "text"
+		}
+		b.WriteString(sign + "\n")
+	}
+	return b.String()
+}
+
+func checkSafe(t testing.TB, d *Data, name, reference string) {
+	t.Helper()
+	out := markdownText(t, d)
+	if len(name) > 0 && strings.TrimSpace(name) != "" { // an empty name leaves some lines out
+		if diff := cmp.Diff(reference, structure(out)); diff != "" {
+			t.Errorf("%q changes the report's structure (-plain +hostile):\n%s", name, diff)
+		}
+	}
+	checkTables(t, out)
+	checkPrintable(t, out, name)
+	// Outside code nothing may be HTML, an image or a link.
+	bare := regexp.MustCompile("(?s)(`{3,})[a-z]*\n.*?\n`{3,}\n").ReplaceAllString(out, "")
+	for line := range strings.Lines(bare) {
+		line = withoutCodeSpans(line)
+		if regexp.MustCompile(`^([-+*=]|\d+[.)])([ \t\n]|[-+*=]*$)`).MatchString(strings.TrimPrefix(line, "- ")) {
+			t.Errorf("%q starts a list or a heading: %s", name, line)
+		}
+		if strings.ContainsAny(line, "<>") || regexp.MustCompile(`(^|[^\\])(\\\\)*[\[\]]`).MatchString(line) {
+			t.Errorf("%q gets out of its quotes: %s", name, line)
+		}
+	}
+	summary := terminalText(t, d, false)
+	checkPrintable(t, summary, name)
+	for line := range strings.Lines(summary) {
+		if n := utf8.RuneCountInString(line) - 1; n > columns {
+			t.Errorf("%q makes a line of %d columns: %s", name, n, line)
+		}
+	}
+}
+
+// withoutCodeSpans drops code spans as CommonMark finds them: a run of
+// backticks up to the next run of the same length, backslashes escaping
+// backticks only outside.
+func withoutCodeSpans(line string) string {
+	var b strings.Builder
+	for i := 0; i < len(line); {
+		if line[i] == '\\' && i+1 < len(line) {
+			b.WriteString(line[i : i+2])
+			i += 2
+			continue
+		}
+		run := len(line[i:]) - len(strings.TrimLeft(line[i:], "`"))
+		if run == 0 {
+			b.WriteByte(line[i])
+			i++
+			continue
+		}
+		i += run
+		for i < len(line) {
+			end := len(line[i:]) - len(strings.TrimLeft(line[i:], "`"))
+			i += max(end, 1)
+			if end == run {
+				break
+			}
+		}
+	}
+	return b.String()
+}
+
+func checkPrintable(t testing.TB, out, name string) {
+	t.Helper()
+	for line := range strings.Lines(out) {
+		if line = strings.TrimSuffix(line, "\n"); clean(line) != line {
+			t.Errorf("%q leaves unprintable characters: %q", name, line)
+		}
+	}
+}

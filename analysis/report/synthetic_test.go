@@ -1,0 +1,157 @@
+package report
+
+import (
+	"encoding/json"
+	"io"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/analysis/rank"
+	"github.com/narrows-profiler/narrows/analysis/session"
+	"github.com/narrows-profiler/narrows/workloads/metrics"
+)
+
+var start = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+
+// share is a function's part of a benchmark's samples; inner frames first.
+type share struct {
+	stack []string
+	of    float64
+}
+
+// windowProfile draws n samples of 10 ms from the shares.
+func windowProfile(random *rand.Rand, labels map[string]string, n int, shares []share) *profile.Profile {
+	p := &profile.Profile{
+		SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}},
+		PeriodType: &profile.ValueType{Type: "cpu", Unit: "nanoseconds"}, Period: 10_000_000,
+		Mapping: []*profile.Mapping{{ID: 1, Start: 0x400000, Limit: 0x900000, File: "/usr/local/bin/narrows", BuildID: "abc"}},
+	}
+	counts := make([]int64, len(shares))
+	for range n {
+		at, i := random.Float64(), 0
+		for at -= shares[i].of; at > 0 && i < len(shares)-1; at -= shares[i].of {
+			i++
+		}
+		counts[i]++
+	}
+	locations := map[string]*profile.Location{}
+	for i, s := range shares {
+		sample := &profile.Sample{Value: []int64{counts[i], counts[i] * 10_000_000}, Label: map[string][]string{}}
+		for key, value := range labels {
+			sample.Label[key] = []string{value}
+		}
+		for _, name := range s.stack {
+			if locations[name] == nil {
+				id := uint64(len(locations) + 1)
+				f := &profile.Function{ID: id, Name: name, SystemName: name, Filename: "/src/llama/forward.go"}
+				locations[name] = &profile.Location{ID: id, Mapping: p.Mapping[0], Address: 0x400000 + 16*id, Line: []profile.Line{{Function: f, Line: int64(10 * id)}}}
+				p.Function = append(p.Function, f)
+				p.Location = append(p.Location, locations[name])
+			}
+			sample.Location = append(sample.Location, locations[name])
+		}
+		p.Sample = append(p.Sample, sample)
+	}
+	return p
+}
+
+const module = "github.com/narrows-profiler/narrows/workloads/ryot/llama."
+
+func inference(matmul float64) []share {
+	forward := []string{module + "(*Model).Forward", module + "(*Model).Generate", "net/http.HandlerFunc.ServeHTTP", "runtime.goexit"}
+	return []share{
+		{append([]string{module + "(*Model).matmul"}, forward...), matmul},
+		{append([]string{module + "(*Model).attention"}, forward...), 0.8 - matmul},
+		{append([]string{module + "softmax", module + "(*Model).attention"}, forward...), 0.15},
+		{append([]string{module + "(*Model).sample"}, forward...), 0.045},
+		{append([]string{"runtime.mallocgc"}, forward...), 0.005},
+	}
+}
+
+func pointer(v float64) *float64 { return &v }
+
+func documents() []metrics.Document {
+	base := metrics.Document{
+		SchemaVersion: metrics.SchemaVersion, Service: "ryot", Timestamp: start, Iterations: 300, N: 300, Status: metrics.Complete, TargetKind: "reference",
+		Provenance: metrics.Provenance{Host: "bench-1", Kernel: "6.18.0", NarrowsVersion: "0.1.0", TargetURL: "http://127.0.0.1:8000"},
+		Load:       metrics.Load{Model: "open-loop", RatePerSecond: 10, WarmupRequests: 10, DurationSeconds: 30, MaxInFlight: 2},
+		Errors:     map[string]int{},
+	}
+	a := base
+	a.Benchmark = "FirstTokenLatencyBenchmark"
+	a.Metrics = map[string]*float64{"ttft_mean_ms": pointer(121.25), "ttft_p50_ms": pointer(118.5), "ttft_p95_ms": pointer(142.7), "ttft_p99_ms": nil, "tokens_per_second": pointer(55.2), "peak_memory_mb": pointer(1234), "gpu_utilization_percent": nil}
+	a.Unavailable = map[string]string{"ttft_p99_ms": "a p99 needs 299 answers, there are 280", "gpu_utilization_percent": "no GPU was found"}
+	a.CI = map[string]metrics.Interval{"ttft_p95_ms": {Low: 138.1, High: 149.9, Confidence: 0.95, Method: "order statistics"}, "ttft_p50_ms": {Low: 117.2, High: 119.9, Confidence: 0.95, Method: "order statistics"}}
+	a.Targets = []metrics.Target{{Metric: "ttft_p95_ms", Comparison: "<", Value: 100, Unit: "ms", Verdict: metrics.Missed, Reason: "the whole interval is above 100 ms"}}
+	a.N, a.Errors = 280, map[string]int{"timeout": 20}
+	b := base
+	b.Benchmark = "TokenGenerationBenchmark"
+	b.Metrics = map[string]*float64{"ttft_mean_ms": pointer(119), "ttft_p50_ms": nil, "ttft_p95_ms": nil, "ttft_p99_ms": nil, "tokens_per_second": pointer(51.34), "peak_memory_mb": pointer(1240.5), "gpu_utilization_percent": nil}
+	b.Unavailable = map[string]string{"ttft_p50_ms": "not measured by this benchmark", "ttft_p95_ms": "not measured by this benchmark", "ttft_p99_ms": "not measured by this benchmark", "gpu_utilization_percent": "no GPU was found"}
+	b.CI = map[string]metrics.Interval{"tokens_per_second": {Low: 49.6, High: 53.1, Confidence: 0.95, Method: "bootstrap"}}
+	b.Targets = []metrics.Target{{Metric: "tokens_per_second", Comparison: ">", Value: 50, Unit: "tokens/s", Verdict: metrics.Undecided, Reason: "the interval holds 50 tokens/s"}}
+	return []metrics.Document{a, b}
+}
+
+// record writes a session as a run of two benchmarks leaves it, judged.
+func record(t testing.TB) *Data {
+	t.Helper()
+	w, err := session.Create(filepath.Join(t.TempDir(), "s"), session.Info{
+		NarrowsVersion: "0.1.0", CommandLine: []string{"narrows", "run", "--suite", "microbenchmarks"},
+		Host:  session.Host{Hostname: "bench-1", Kernel: "6.18.0", Machine: "x86_64", CPUsOnline: 2, MemoryBytes: 8 << 30, BTF: true},
+		Start: start, WindowSeconds: 10,
+	})
+	must(t, err)
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 6 {
+		benchmark, matmul := "FirstTokenLatencyBenchmark", 0.52+0.03*random.NormFloat64()
+		if i >= 3 {
+			benchmark, matmul = "TokenGenerationBenchmark", 0.7+0.03*random.NormFloat64()
+		}
+		p := windowProfile(random, map[string]string{"benchmark": benchmark, "service": "ryot", "phase": []string{"prefill", "decode"}[i/3]}, 900, inference(matmul))
+		other := windowProfile(random, map[string]string{"benchmark": benchmark}, 120, []share{{[]string{"main.send", "runtime.goexit"}, 1}})
+		lost := windowProfile(random, nil, 4, []share{{[]string{"[lost: missed ticks]"}, 1}})
+		all, err := profile.Merge([]*profile.Profile{p, other, lost})
+		must(t, err)
+		from := start.Add(time.Duration(i) * 10 * time.Second)
+		must(t, w.WriteWindow(t.Context(), session.Window{Index: i, Start: from, End: from.Add(10 * time.Second)}, session.CPU, all))
+	}
+	for _, d := range documents() {
+		f, err := w.Create("metrics/" + d.Benchmark + ".json")
+		must(t, err)
+		must(t, json.NewEncoder(f).Encode(d))
+		must(t, f.Close())
+		f, err = w.Create("requests/" + d.Benchmark + ".ndjson")
+		must(t, err)
+		_, err = io.WriteString(f, "{}\n")
+		must(t, err)
+		must(t, f.Close())
+	}
+	must(t, w.Finish(t.Context(), session.Outcome{Status: session.Complete}, session.Summary{
+		End:        start.Add(60 * time.Second),
+		Signals:    []session.Signal{{Signal: "cpu", Backend: "perf_event cpu-clock", Why: "the host has no hardware counters", Tried: []session.Attempt{{Backend: "perf_event cycles", Error: "no such device"}}}},
+		Accounting: &session.Accounting{Total: session.Time{ExpectedNS: 61_440_000_000, SeenNS: 61_200_000_000, LostNS: 240_000_000, StealNS: 12_000_000, IdleNS: 58_000_000_000, Samples: 6120}},
+		Losses:     []session.Loss{{Reason: "missed ticks", Count: 24, Where: "CPU 0 and 1"}},
+		OwnCost:    &session.OwnCost{CPUUserSeconds: 0.9, CPUSystemSeconds: 0.3, EBPFRunSeconds: 0.02, EBPFRuns: 11880, PeakMemoryBytes: 86 << 20},
+		Unwinding:  []session.Unwinding{{File: "/usr/local/bin/narrows", BuildID: "abc", Complete: 5890, Truncated: map[string]int64{"no frame pointer": 12}}},
+		Symbols:    []session.Symbols{{File: "/usr/local/bin/narrows", BuildID: "abc", Named: 41230, Unnamed: map[string]int64{"no symbol covers the address": 3}}},
+		Services:   []session.Service{{Name: "ryot", PID: 4242, TargetKind: "reference", URL: "http://127.0.0.1:8000"}},
+		Benchmarks: []session.Benchmark{{Benchmark: "FirstTokenLatencyBenchmark", Start: start, End: start.Add(30 * time.Second)}},
+	}))
+	s, err := session.Open(w.Path())
+	must(t, err)
+	d, err := Judge(s, rank.Options{})
+	must(t, err)
+	return d
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,223 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/narrows-profiler/narrows/analysis/rank"
+	"github.com/narrows-profiler/narrows/workloads/metrics"
+)
+
+// columns is the width that a summary fits into.
+const columns = 100
+
+// terminal prints a summary line by line.
+type terminal struct {
+	w      io.Writer
+	colour bool
+	err    error
+}
+
+// Terminal prints the summary of a session as plain text of at most 100
+// columns: each benchmark against its targets with the places that used most
+// CPU time, then what was lost and what the recording cost. With colour,
+// verdicts are coloured by ANSI escapes.
+func Terminal(w io.Writer, d *Data, colour bool) error {
+	t := &terminal{w: w, colour: colour}
+	for i := range d.Metrics {
+		t.benchmark(&d.Metrics[i])
+		if d.Ranking == nil {
+			t.line("  CPU time: not recorded")
+		} else if m := ranked(d.Ranking, d.Metrics[i].Benchmark); m != nil {
+			t.services(d.Ranking, m)
+		}
+		t.line("")
+	}
+	if d.Ranking != nil {
+		for i := range d.Ranking.Ranked {
+			m := &d.Ranking.Ranked[i]
+			if slices.ContainsFunc(d.Metrics, func(o metrics.Document) bool { return o.Benchmark == m.Benchmark }) {
+				continue
+			}
+			if m.Benchmark != "" {
+				t.line("%s", m.Benchmark)
+				t.wrapped("  ", "target: "+m.VerdictReason)
+			}
+			t.services(d.Ranking, m)
+			t.line("")
+		}
+	}
+	t.footer(d)
+	return t.err
+}
+
+// ranked returns a benchmark's part of the ranking, or nil.
+func ranked(r *rank.Report, benchmark string) *rank.Measured {
+	i := slices.IndexFunc(r.Ranked, func(m rank.Measured) bool { return m.Benchmark == benchmark })
+	if i < 0 {
+		return nil
+	}
+	return &r.Ranked[i]
+}
+
+// line prints one line, its end trimmed.
+func (t *terminal) line(format string, arguments ...any) {
+	if t.err == nil {
+		_, t.err = fmt.Fprintln(t.w, strings.TrimRight(fmt.Sprintf(format, arguments...), " "))
+	}
+}
+
+// wrapped prints a sentence, broken between words; further lines are indented
+// by two more.
+func (t *terminal) wrapped(indent, text string) {
+	line := indent
+	for word := range strings.FieldsSeq(clean(text)) {
+		word = shorten(word, columns-len(indent)-2)
+		if strings.TrimSpace(line) != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > columns {
+			t.line("%s", line)
+			line = indent + "  "
+		}
+		if strings.TrimSpace(line) != "" {
+			line += " "
+		}
+		line += word
+	}
+	t.line("%s", line)
+}
+
+// pad prints text in a column of the given width.
+func pad(text string, width int) string {
+	text = shorten(clean(text), width)
+	return text + strings.Repeat(" ", width-utf8.RuneCountInString(text))
+}
+
+// padLeft is pad for numbers.
+func padLeft(text string, width int) string {
+	text = shorten(clean(text), width)
+	return strings.Repeat(" ", width-utf8.RuneCountInString(text)) + text
+}
+
+// benchmark prints a benchmark's outcome.
+func (t *terminal) benchmark(m *metrics.Document) {
+	t.wrapped("", fmt.Sprintf("%s: %s (%s), %s of %s answers valid, %s", m.Benchmark, known(m.Service), known(m.TargetKind), count(int64(m.N)), count(int64(m.Iterations)), known(string(m.Status))))
+	if m.StatusReason != "" {
+		t.wrapped("  ", m.StatusReason)
+	}
+	if len(m.Targets) == 0 {
+		t.line("  no target")
+		return
+	}
+	t.line("  %s %s %s %s", pad("target", 36), pad("value", 18), pad("interval", 29), "verdict")
+	for i := range m.Targets {
+		r := result{m, m.Targets[i].Metric, &m.Targets[i]}
+		t.line("  %s %s %s %s", pad(r.goal(), 36), pad(r.value(), 18), pad(r.interval(), 29), t.verdict(r.target.Verdict))
+		if r.target.Verdict == metrics.Undecided || m.Metrics[r.metric] == nil {
+			t.wrapped("    ", "because "+known(r.why()))
+		}
+	}
+}
+
+// goal prints a target, such as "ttft_p95_ms < 100 ms".
+func (r result) goal() string {
+	return fmt.Sprintf("%s %s %s", r.metric, r.target.Comparison, withUnit(number(r.target.Value), r.target.Unit))
+}
+
+// verdict colours a verdict.
+func (t *terminal) verdict(v metrics.Verdict) string {
+	text := shorten(clean(string(v)), 12)
+	codes := map[metrics.Verdict]string{metrics.Met: "32", metrics.Missed: "31", metrics.Undecided: "33"}
+	if code := codes[v]; t.colour && code != "" {
+		return "\x1b[" + code + "m" + text + "\x1b[0m"
+	}
+	return text
+}
+
+// services prints where each service's CPU time went.
+func (t *terminal) services(r *rank.Report, m *rank.Measured) {
+	if len(m.Services) == 0 {
+		t.line("  CPU time: no sample was taken")
+	}
+	for i := range m.Services {
+		s := &m.Services[i]
+		name := s.Service
+		if name == "" {
+			name = "all processes"
+		}
+		t.wrapped("  ", fmt.Sprintf("CPU time of %s: %s in %s, %s of what the machine used", name, cpuTime(s.CPUNS), plural(s.Samples, "sample"), percent(s.MachineShare)))
+		if len(s.Bottlenecks) > 0 {
+			t.line("     %s  %s %s  %s %s", padLeft("share", 7), padLeft(fmt.Sprintf("%.4g %% interval", 100*r.Confidence), 16), padLeft("samples", 9), pad("function", 34), "where")
+		}
+		for j := range s.Bottlenecks {
+			b := &s.Bottlenecks[j]
+			t.line("  %2d %s  %s %s  %s %s", j+1, padLeft(percent(b.Share), 7), padLeft(span(b.Interval), 16), padLeft(count(b.Samples), 9), pad(brief(b.Function), 34), shorten(clean(where(b)), 23))
+		}
+		if len(s.Bottlenecks) > 0 {
+			b := &s.Bottlenecks[0]
+			t.wrapped("     ", fmt.Sprintf("1 is %s: %s", b.Priority, b.PriorityReason))
+			t.wrapped("     ", fmt.Sprintf("making it free saves at most %s of this CPU time%s", percent(b.Payoff.SavingAtMost), timesFaster(b.Payoff)))
+		}
+		if s.SuppressedPlaces > 0 {
+			t.line("     not shown: %s with fewer than %s, %s together", plural(int64(s.SuppressedPlaces), "function"), plural(r.MinSamples, "sample"), percent(ratio(s.SuppressedNS, s.CPUNS)))
+		}
+	}
+}
+
+// timesFaster prints the bound of a speed-up where there is one.
+func timesFaster(p rank.Payoff) string {
+	if p.SpeedupAtMost == nil {
+		return ""
+	}
+	return fmt.Sprintf(", a speed-up of at most %.2f times", *p.SpeedupAtMost)
+}
+
+// brief drops the folders of a Go import path from a function's name:
+// "example.org/a/b.(*T).f" becomes "b.(*T).f".
+func brief(function string) string {
+	end := strings.IndexAny(function, "([")
+	if end < 0 {
+		end = len(function)
+	}
+	slash := strings.LastIndexByte(function[:end], '/')
+	if slash < 0 || strings.ContainsFunc(function[:slash], func(r rune) bool { return strings.ContainsRune(" :<>&*,", r) }) {
+		return function
+	}
+	return function[slash+1:]
+}
+
+// footer prints what was lost, what the recording cost, and its warnings.
+func (t *terminal) footer(d *Data) {
+	s := d.Session
+	t.wrapped("", fmt.Sprintf("Recorded %s: %s; %s", duration(s.Duration()), seen(d), ownCost(d)))
+	if s.Reason != "" {
+		t.wrapped("", fmt.Sprintf("the session is %s: %s", s.Status, s.Reason))
+	}
+	for _, warning := range s.Warnings {
+		t.wrapped("", "warning: "+warning)
+	}
+}
+
+// seen says how much of the machine's CPU time the samples stand for.
+func seen(d *Data) string {
+	a := d.Session.Accounting
+	if a == nil {
+		return "how much of the CPU time was seen is unknown"
+	}
+	return fmt.Sprintf("%s of %s CPU time seen, %s lost", percent(ratio(a.Total.SeenNS, a.Total.ExpectedNS)), cpuTime(a.Total.ExpectedNS), cpuTime(a.Total.LostNS))
+}
+
+// ownCost says what the recording took from the machine.
+func ownCost(d *Data) string {
+	c := d.Session.OwnCost
+	if c == nil {
+		return "what the recording cost is unknown"
+	}
+	cpu := c.CPUUserSeconds + c.CPUSystemSeconds + c.EBPFRunSeconds
+	text := fmt.Sprintf("recording cost %s CPU time", cpuTime(int64(cpu*1e9)))
+	if all := d.Session.Duration().Seconds() * float64(d.Session.Host.CPUsOnline); all > 0 {
+		text += fmt.Sprintf(" (%s of the machine)", percent(cpu/all))
+	}
+	return text + ", " + size(c.PeakMemoryBytes)
+}
