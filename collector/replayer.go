@@ -130,7 +130,8 @@ func (r *replayer) close(from, to boundary) {
 			c.Seen = time.Duration(math.Round(float64(seen.Seen) * nanoseconds))
 			c.Samples = seen.Samples
 		}
-		lost += c.Lost(r.period)
+		c.Lost = c.Missed(r.period)
+		lost += c.Lost
 	}
 	if lost > 0 && r.selection.All {
 		r.cpu.AddLost("missed ticks", int64(math.Round(float64(lost)/float64(r.period))), int64(lost))

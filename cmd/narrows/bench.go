@@ -1,5 +1,171 @@
 package main
 
-type benchCommand struct{}
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
 
-func (c *benchCommand) Run() error { return nil }
+	"github.com/narrows-profiler/narrows/analysis/rank"
+	"github.com/narrows-profiler/narrows/analysis/report"
+	"github.com/narrows-profiler/narrows/analysis/session"
+	"github.com/narrows-profiler/narrows/collector"
+	"github.com/narrows-profiler/narrows/internal/version"
+	"github.com/narrows-profiler/narrows/workloads/load"
+	"github.com/narrows-profiler/narrows/workloads/plan"
+	"github.com/narrows-profiler/narrows/workloads/service"
+)
+
+// benchmarkFlags choose benchmarks and how they are run; run and bench share them.
+type benchmarkFlags struct {
+	Suite       string            `placeholder:"NAME" help:"Only the benchmarks of this suite."`
+	Component   string            `placeholder:"NAME" help:"Only the benchmarks of this service."`
+	Benchmark   string            `placeholder:"NAME" help:"Only this benchmark."`
+	Iterations  int               `placeholder:"N" help:"Measured requests of each benchmark, instead of its own number."`
+	Duration    time.Duration     `placeholder:"TIME" help:"Run each benchmark this long, instead of a number of requests."`
+	Concurrency int               `name:"concurrent_requests" aliases:"concurrent-requests" placeholder:"N" help:"Closed loop: this many requests at a time, each waiting for an answer. Default: an open loop."`
+	Seed        uint64            `default:"${seed}" help:"Seed of prompts and arrival times."`
+	Target      map[string]string `placeholder:"SERVICE=URL" help:"Drive this real service instead of the reference one."`
+	Output      string            `short:"o" placeholder:"DIR" help:"Session folder to create. Default: narrows-<time>."`
+}
+
+func (f *benchmarkFlags) runner(ctx context.Context) (*plan.Runner, error) {
+	benchmarks, err := plan.Select(f.Suite, f.Component, f.Benchmark)
+	if err != nil {
+		return nil, advisedError{err, "narrows bench --list shows them all"}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("looking for this program, which is the reference services too: %w", err)
+	}
+	r := &plan.Runner{
+		Benchmarks: benchmarks,
+		Commands:   map[string]service.Command{},
+		Targets:    f.Target,
+		Options: load.Options{
+			Iterations: f.Iterations, Duration: f.Duration, Concurrency: f.Concurrency, Seed: f.Seed,
+		},
+		Version: version.String(),
+	}
+	for _, b := range benchmarks {
+		for _, name := range b.Services {
+			r.Commands[name] = service.Command{Service: name, Arguments: []string{self, "serve", name, "--listen", "127.0.0.1:0"}}
+		}
+	}
+	for name := range f.Target {
+		if _, known := r.Commands[name]; !known {
+			return nil, advisedError{
+				fmt.Errorf("no benchmark that was chosen drives a service named %q", name),
+				"name one of " + strings.Join(sortedKeys(r.Commands), ", "),
+			}
+		}
+	}
+	return r, r.Check(ctx)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	var keys []string
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+type benchCommand struct {
+	List     bool   `help:"List the benchmarks and run nothing."`
+	JSON     bool   `name:"json" help:"Print JSON."`
+	Profiler string `enum:"none,cpu" default:"none" help:"none, or cpu to profile meanwhile as narrows run does."`
+	benchmarkFlags
+}
+
+func (benchCommand) Help() string {
+	return `Examples:
+  narrows bench --list
+  narrows bench --component ryot
+  narrows bench --benchmark FirstTokenLatency --target ryot=http://127.0.0.1:8000
+  narrows bench --benchmark TokenGeneration --concurrent_requests 4 --duration 1m`
+}
+
+func (c *benchCommand) Run(ctx context.Context, s streams) error {
+	if c.List {
+		return c.list(s)
+	}
+	if c.Profiler == "cpu" {
+		return (&runCommand{JSON: c.JSON, Frequency: defaultFrequency, Window: defaultWindow, benchmarkFlags: c.benchmarkFlags}).Run(ctx, s)
+	}
+	runner, err := c.runner(ctx)
+	if err != nil {
+		return err
+	}
+	writer, err := newSession(c.Output, collector.Config{})
+	if err != nil {
+		return err
+	}
+	watch := newObserver(s.err, nil)
+	runner.Observer, runner.Sink = watch, sessionSink{writer}
+	runErr := runner.Run(ctx)
+	watch.close()
+	summary := session.Summary{End: time.Now(), EndMonotonicNS: int64(collector.Now())}
+	watch.describe(&summary, runner)
+	finishErr := writer.Finish(context.WithoutCancel(ctx), outcome(runErr, ctx.Err() != nil), summary)
+	return errors.Join(runErr, finishErr, c.conclude(s, writer.Path()))
+}
+
+// conclude judges what there is and prints it.
+func (c *benchCommand) conclude(s streams, dir string) error {
+	sess, err := session.Open(dir)
+	if err != nil {
+		return err
+	}
+	data, err := report.Judge(sess, rank.Options{})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, data.Metrics)
+	}
+	if err := report.Terminal(s.out, data, colourful(s.out)); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "\nwritten to  %s\nnext        sudo narrows run   (the same, profiled and ranked)\n", dir)
+	return nil
+}
+
+func (c *benchCommand) list(s streams) error {
+	benchmarks, err := plan.Select(c.Suite, c.Component, c.Benchmark)
+	if err != nil {
+		return err
+	}
+	type row struct {
+		Name       string `json:"name"`
+		Suite      string `json:"suite"`
+		Component  string `json:"component"`
+		Iterations int    `json:"iterations"`
+		Target     string `json:"target"`
+	}
+	var rows []row
+	for _, b := range benchmarks {
+		rows = append(rows, row{b.Name, b.Suite, b.Component, b.Iterations, b.Target})
+	}
+	if c.JSON {
+		return printJSON(s.out, rows)
+	}
+	table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "BENCHMARK\tSUITE\tCOMPONENT\tITERATIONS\tTARGET")
+	for _, r := range rows {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\n", r.Name, r.Suite, r.Component, r.Iterations, r.Target)
+	}
+	return table.Flush()
+}
+
+func printJSON(w interface{ Write([]byte) (int, error) }, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}

@@ -11,11 +11,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/sys/unix"
 
 	"github.com/narrows-profiler/narrows/internal/version"
+	"github.com/narrows-profiler/narrows/workloads/plan"
 )
 
 // commands is the command line.
@@ -47,7 +49,7 @@ func execute(args []string, s streams) int {
 	parser, err := kong.New(&cli,
 		kong.Name("narrows"),
 		kong.Description("Narrows finds the place where a Linux system is tightest: it samples the whole machine and says what holds it back, by how much, and how sure it is.\n\nTry: narrows doctor, then sudo narrows run."),
-		kong.Vars{"version": "narrows " + version.String()},
+		kong.Vars{"version": "narrows " + version.String(), "seed": strconv.Itoa(plan.DefaultSeed)},
 		kong.Writers(s.out, s.err),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Exit(func(status int) { exited = status }),
@@ -68,14 +70,14 @@ func execute(args []string, s streams) int {
 	defer stop()
 	command.BindTo(ctx, (*context.Context)(nil))
 	if err := command.Run(s); err != nil {
-		report(s.err, err)
+		printError(s.err, err)
 		return 1
 	}
 	return 0
 }
 
-// report prints what failed and why, then what to do about it if that is known.
-func report(w io.Writer, err error) {
+// printError prints what failed and why, then what to do about it if that is known.
+func printError(w io.Writer, err error) {
 	fmt.Fprintf(w, "narrows: %v\n", err)
 	if advice := advise(err); advice != "" {
 		fmt.Fprintf(w, "  what to do: %s\n", advice)

@@ -1,5 +1,164 @@
 package main
 
-type runCommand struct{}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
 
-func (c *runCommand) Run() error { return nil }
+	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/analysis/rank"
+	"github.com/narrows-profiler/narrows/analysis/report"
+	"github.com/narrows-profiler/narrows/analysis/session"
+	"github.com/narrows-profiler/narrows/cmd/narrows/internal/recording"
+	"github.com/narrows-profiler/narrows/collector"
+	"github.com/narrows-profiler/narrows/symbolizer/flamegraph"
+	"github.com/narrows-profiler/narrows/workloads/plan"
+)
+
+// What is recorded unless told otherwise.
+const (
+	defaultFrequency = 99
+	defaultWindow    = 10 * time.Second
+)
+
+type runCommand struct {
+	Frequency int           `short:"F" default:"99" help:"CPU samples a second on each CPU."`
+	Window    time.Duration `default:"10s" help:"Length of the windows a session is made of."`
+	JSON      bool          `name:"json" help:"Print the ranking as JSON."`
+	benchmarkFlags
+}
+
+func (runCommand) Help() string {
+	return `Starts each service, drives it with its benchmarks, samples the whole machine meanwhile, and ranks the
+functions that use most of each benchmark's CPU time. Everything is kept in a session folder.
+
+Examples:
+  sudo narrows run
+  sudo narrows run --benchmark TokenGeneration --iterations 300
+  sudo narrows run --target ryot=http://127.0.0.1:8000    your own server instead of the reference one
+
+Ctrl-C ends it early and keeps what was recorded.`
+}
+
+func (c *runCommand) Run(ctx context.Context, s streams) error {
+	if err := requireKernel(); err != nil {
+		return err
+	}
+	runner, err := c.runner(ctx)
+	if err != nil {
+		return err
+	}
+	config := collector.Config{Frequency: c.Frequency, Window: c.Window, Selection: collector.Selection{All: true}}
+	writer, err := newSession(c.Output, config)
+	if err != nil {
+		return err
+	}
+	runErr := c.recordPlan(ctx, s, runner, config, writer)
+	return errors.Join(runErr, c.conclude(s, writer.Path()))
+}
+
+// recordPlan runs the plan under the profiler and finishes the session.
+func (c *runCommand) recordPlan(ctx context.Context, s streams, runner *plan.Runner, config collector.Config, writer *session.Writer) error {
+	alive := context.WithoutCancel(ctx)
+	rec, err := recording.Start(alive, config, recording.SessionSink{Writer: writer})
+	if err != nil {
+		return errors.Join(err, writer.Finish(alive, session.Outcome{Status: session.Failed, Reason: err.Error()}, session.Summary{}))
+	}
+	watch := newObserver(s.err, rec.Collector())
+	runner.Observer, runner.Sink = watch, sessionSink{writer}
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-rec.Failed():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	runErr := runner.Run(ctx)
+	interrupted := ctx.Err() != nil
+	cancel()
+	<-ended
+	watch.close()
+
+	summary, err := rec.Stop()
+	watch.describe(&summary, runner)
+	err = errors.Join(err, runErr)
+	return errors.Join(err, writer.Finish(alive, outcome(err, interrupted), summary))
+}
+
+// conclude ranks the session, writes the reports, and prints the summary and where
+// everything is.
+func (c *runCommand) conclude(s streams, dir string) error {
+	sess, err := session.Open(dir)
+	if err != nil {
+		return err
+	}
+	flames, flameErr := drawServices(sess)
+	data, err := report.Judge(sess, rank.Options{})
+	if err != nil {
+		return errors.Join(err, flameErr)
+	}
+	if c.JSON {
+		return errors.Join(flameErr, printJSON(s.out, data.Ranking))
+	}
+	if err := report.Terminal(s.out, data, colourful(s.out)); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "\nprofile     %s/%s\n", dir, session.CPU)
+	for _, name := range flames {
+		fmt.Fprintf(s.out, "flame graph %s/%s\n", dir, name)
+	}
+	fmt.Fprintf(s.out, "report      %s/%s\n", dir, report.FileName)
+	fmt.Fprintf(s.out, "next        go tool pprof -http=localhost:0 %s/%s\n", dir, session.CPU)
+	return flameErr
+}
+
+// drawServices draws one flame graph for each service of the session.
+func drawServices(sess *session.Session) (names []string, err error) {
+	p, err := sess.Profile(session.CPU)
+	if err != nil {
+		return nil, fmt.Errorf("drawing flame graphs: %w", err)
+	}
+	seen := map[string]bool{}
+	for _, service := range sess.Services {
+		if seen[service.Name] {
+			continue
+		}
+		seen[service.Name] = true
+		name := "flame/" + service.Name + ".svg"
+		switch drawErr := drawService(sess, p, service.Name, name); {
+		case errors.Is(drawErr, flamegraph.ErrEmpty):
+		case drawErr != nil:
+			err = errors.Join(err, drawErr)
+		default:
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
+func drawService(sess *session.Session, p *profile.Profile, service, name string) error {
+	graph, err := flamegraph.New(p, flamegraph.Options{
+		SampleType: "cpu", Title: service + ": CPU time",
+		Subtitle: fmt.Sprintf("%s, %s, from %s", sess.Host.Hostname, sess.Host.Kernel, sess.Start.UTC().Format(time.RFC3339)),
+		Focus:    func(s *profile.Sample) bool { return s.HasLabel("service", service) },
+	})
+	if err != nil {
+		return fmt.Errorf("drawing the flame graph of %s: %w", service, err)
+	}
+	f, err := sess.Create(name)
+	if err != nil {
+		return err
+	}
+	if err := graph.WriteSVG(f); err != nil {
+		f.Discard()
+		return err
+	}
+	return f.Close()
+}

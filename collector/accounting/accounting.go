@@ -76,6 +76,7 @@ type CPU struct {
 	Steal   time.Duration
 	Seen    time.Duration // the weight of the samples taken
 	Samples uint64
+	Lost    time.Duration // the part of Busy that no sample accounts for (see Missed)
 }
 
 // Between is the time of each CPU between two readings, with nothing seen yet.
@@ -96,12 +97,12 @@ func Between(from, to Reading) []CPU {
 	return cpus
 }
 
-// Lost is the busy time that samples of the given period do not account for, where
+// Missed is the busy time that samples of the given period do not account for, where
 // it is more than chance. Ticks fall on a CPU's busy moments like throws of a
 // coin with the busy share as its odds, so n expected ticks vary by
 // sqrt(n(1-busy)); a CPU that never idles has no such excuse. Less than three such
 // deviations, and two ticks for the edges, is no loss.
-func (c CPU) Lost(period time.Duration) time.Duration {
+func (c CPU) Missed(period time.Duration) time.Duration {
 	missing := c.Busy - c.Seen
 	if missing <= 0 || period <= 0 {
 		return 0

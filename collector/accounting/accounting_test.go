@@ -21,25 +21,25 @@ func TestBetweenTakesIdleAndStealOffTheWallClock(t *testing.T) {
 	}
 }
 
-func TestLostOnBusyCPU(t *testing.T) {
+func TestMissedOnBusyCPU(t *testing.T) {
 	period := 10 * time.Millisecond
 	c := CPU{Busy: 10 * time.Second, Seen: 9 * time.Second}
-	if got := c.Lost(period); got != time.Second {
+	if got := c.Missed(period); got != time.Second {
 		t.Errorf("lost %v of a CPU that never idled, want 1s", got)
 	}
 	c.Seen = c.Busy - period
-	if got := c.Lost(period); got != 0 {
+	if got := c.Missed(period); got != 0 {
 		t.Errorf("one tick at the edge counted as %v lost", got)
 	}
 	c.Seen = c.Busy + time.Second
-	if got := c.Lost(period); got != 0 {
+	if got := c.Missed(period); got != 0 {
 		t.Errorf("lost %v where more was seen than expected", got)
 	}
 }
 
 // On a CPU that is busy a tenth of the time, chance alone must hardly ever look
 // like loss, and the loss of half of the ticks must always be seen.
-func TestLostIsNotChance(t *testing.T) {
+func TestMissedIsNotChance(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	const period, ticks, busy = 10 * time.Millisecond, 1000, 0.1
 	falseAlarms, found := 0, 0
@@ -52,10 +52,10 @@ func TestLostIsNotChance(t *testing.T) {
 			}
 		}
 		c := CPU{Busy: time.Duration(busy * ticks * float64(period)), Idle: time.Duration((1 - busy) * ticks * float64(period))}
-		if c.Seen = time.Duration(seen) * period; c.Lost(period) > 0 {
+		if c.Seen = time.Duration(seen) * period; c.Missed(period) > 0 {
 			falseAlarms++
 		}
-		if c.Seen = time.Duration(half) * period; c.Lost(period) > 0 {
+		if c.Seen = time.Duration(half) * period; c.Missed(period) > 0 {
 			found++
 		}
 	}

@@ -32,7 +32,7 @@ func (s *summary) warn(text string) { s.Warnings = append(s.Warnings, text) }
 func (s *summary) window(w collector.Window, named symbolizer.Statistics) {
 	for _, c := range w.Accounting {
 		t := session.Time{
-			ExpectedNS: int64(c.Busy), SeenNS: int64(c.Seen), LostNS: int64(c.Busy - c.Seen),
+			ExpectedNS: int64(c.Busy), SeenNS: int64(c.Seen), LostNS: int64(c.Lost),
 			StealNS: int64(c.Steal), IdleNS: int64(c.Idle), Samples: int64(c.Samples),
 		}
 		s.accounting.ByCPUAndWindow = append(s.accounting.ByCPUAndWindow, session.CPUTime{CPU: c.CPU, Window: w.Index, Time: t})
