@@ -188,8 +188,8 @@ func TestMetricsAreTheScripts(t *testing.T) {
 		if d.N != 100 || d.Status != metrics.Complete || d.Targets[0].Verdict != metrics.Met || len(got.requests) != 100 || got.progress != 100 {
 			t.Errorf("n %d, status %s, target %+v, %d records", d.N, d.Status, d.Targets[0], len(got.requests))
 		}
-		if rate, want := d.Load.RatePerSecond, 0.6/0.164; !near(rate, want) {
-			t.Errorf("rate %v, want 0.6 of the capacity, %v", rate, want)
+		if rate, want := d.Load.RatePerSecond, 0.7/0.164; !near(rate, want) {
+			t.Errorf("rate %v, want 0.7 of the capacity, %v", rate, want)
 		}
 		if prompts := value(t, d, "prompt_tokens_mean"); prompts < 60 || prompts > 68 {
 			t.Errorf("prompts of %v tokens on average", prompts)
