@@ -1,7 +1,6 @@
 package llama
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -120,8 +119,8 @@ func total(list []candidate) float64 {
 // before orders candidates by falling weight, then by token, so that no two are
 // equal.
 func (c candidate) before(d candidate) bool {
-	if o := cmp.Compare(c.weight, d.weight); o != 0 {
-		return o > 0
+	if c.weight != d.weight {
+		return c.weight > d.weight
 	}
 	return c.token < d.token
 }

@@ -20,12 +20,12 @@ type Options struct {
 	Weights   string `placeholder:"FILE" help:"llama2.c checkpoint of version 0. Without one the weights are pseudo-random and the text is noise, at the same cost."`
 	Tokenizer string `placeholder:"FILE" help:"llama2.c tokenizer of the checkpoint."`
 	Seed      uint64 `default:"1" help:"Seed of the pseudo-random weights."`
-	Dim       int    `default:"288" help:"Width of the pseudo-random model."`
-	HiddenDim int    `default:"768" help:"Width of its feed-forward blocks."`
-	Layers    int    `default:"4" help:"Number of its layers."`
-	Heads     int    `default:"6" help:"Number of its query heads."`
-	KVHeads   int    `name:"kv-heads" default:"3" help:"Number of its key and value heads."`
-	Vocab     int    `default:"32000" help:"Size of its vocabulary."`
+	Dim       int    `default:"256" help:"Width of the pseudo-random model."`
+	HiddenDim int    `default:"704" help:"Width of its feed-forward blocks."`
+	Layers    int    `default:"5" help:"Number of its layers."`
+	Heads     int    `default:"8" help:"Number of its query heads."`
+	KVHeads   int    `name:"kv-heads" default:"4" help:"Number of its key and value heads."`
+	Vocab     int    `default:"16384" help:"Size of its vocabulary."`
 	Context   int    `default:"1024" help:"Number of tokens that fit into one of its texts."`
 	Computing int    `default:"0" help:"Requests computed at once, each on one core; 0 for as many as cores."`
 	Waiting   int    `default:"256" help:"Requests that may wait for their turn; 0 for none. More are answered 503."`

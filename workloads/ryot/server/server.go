@@ -48,7 +48,7 @@ const (
 	idleTimeout   = 2 * time.Minute
 	// endTimeout is for the last words of requests that outlived the grace.
 	endTimeout = time.Second
-	maxHeader     = 64 << 10
+	maxHeader  = 64 << 10
 )
 
 // Server answers requests with one model.
