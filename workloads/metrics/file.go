@@ -28,11 +28,14 @@ func (d *Document) Encode() ([]byte, error) {
 	if whole.Targets == nil {
 		whole.Targets = []Target{}
 	}
-	encoded, err := json.MarshalIndent(&whole, "", "  ")
-	if err != nil {
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false) // a comparison is "<", not "\u003c"
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(&whole); err != nil {
 		return nil, fmt.Errorf("encoding the metrics of %s: %w", d.Benchmark, err)
 	}
-	return append(encoded, '\n'), nil
+	return encoded.Bytes(), nil
 }
 
 // orEmpty keeps a map without entries from becoming null, which the schema

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -112,4 +113,25 @@ func TestReadRequestsNamesTheLine(t *testing.T) {
 	if count != 1 || failure == nil || !strings.Contains(failure.Error(), "line 2") {
 		t.Errorf("%d requests, then %v; want one and an error on line 2", count, failure)
 	}
+}
+
+func FuzzReadRequests(f *testing.F) {
+	var file bytes.Buffer
+	for _, request := range []Request{answered(), unsent()} {
+		if err := NewRequestWriter(&file).Write(request); err != nil {
+			f.Fatal(err)
+		}
+	}
+	f.Add(file.Bytes())
+	f.Add([]byte("{}\n\n{"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		for request, err := range ReadRequests(bytes.NewReader(content)) {
+			if err != nil {
+				return
+			}
+			if err := NewRequestWriter(io.Discard).Write(request); err != nil {
+				t.Errorf("read, but not written again: %v", err)
+			}
+		}
+	})
 }

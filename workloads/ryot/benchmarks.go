@@ -38,7 +38,7 @@ func firstTokenLatency() shape {
 // tokenGeneration asks for longer answers, at a somewhat higher utilization so
 // that a hundred of them fit into less than a minute.
 func tokenGeneration() shape {
-	return shape{maxTokens: 32, warmup: 8, utilization: 0.6, judge: func(d *metrics.Document, s *samples) {
+	return shape{maxTokens: 32, warmup: 8, utilization: 0.7, judge: func(d *metrics.Document, s *samples) {
 		d.JudgeMean(metrics.Target{Metric: "tokens_per_second", Comparison: ">", Value: 50, Unit: "tokens/s"}, s.rates, s.failures, 0)
 	}}
 }

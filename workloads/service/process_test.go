@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -381,4 +383,31 @@ func TestTail(t *testing.T) {
 	if len(lines) != 20 || lines[19] != "    line 9999" || lines[0] != "    line 9980" {
 		t.Errorf("%d lines from %q to %q", len(lines), lines[0], lines[len(lines)-1])
 	}
+}
+
+// FuzzAnnouncement checks that no ready line, in whatever pieces it is written,
+// names a service elsewhere.
+func FuzzAnnouncement(f *testing.F) {
+	f.Add([]byte(`{"service":"ryot","url":"http://127.0.0.1:80","pid":1,"model":"m"}`+"\n"), 9)
+	f.Add([]byte(`{"service":"ryot","url":"http://[::1]:80/","pid":7}`+"\nmore"), 100)
+	f.Fuzz(func(t *testing.T, output []byte, size int) {
+		p := &Process{command: Command{Service: "ryot"}, ready: firstLine{line: make(chan []byte, 1)}}
+		for piece := range slices.Chunk(output, max(1, size%4096)) {
+			if count, err := p.ready.Write(piece); count != len(piece) || err != nil {
+				t.Fatal(count, err)
+			}
+		}
+		select {
+		case line := <-p.ready.line:
+			if len(line) > maxReadyLine || p.announced(line) != nil {
+				return
+			}
+		default:
+			return
+		}
+		address, err := url.Parse(p.URL)
+		if err != nil || !net.ParseIP(address.Hostname()).IsLoopback() || p.PID <= 0 || p.Service != "ryot" {
+			t.Errorf("accepted %+v", p.Endpoint)
+		}
+	})
 }
