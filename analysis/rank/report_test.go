@@ -256,6 +256,21 @@ func TestPayoffNeverExceedsTheShare(t *testing.T) {
 	})
 }
 
+func TestForgedWeightsAreRefused(t *testing.T) {
+	for name, b := range map[string]*builder{
+		"negative": newBuilder().add("f", -1, ryot),
+		"overflow": newBuilder().add("f", math.MaxInt64/tick, ryot).add("g", math.MaxInt64/tick, ryot),
+	} {
+		var tally Tally
+		if tally.Add(b.p) == nil {
+			t.Errorf("%s: ranked", name)
+		}
+		if _, err := NewServiceProfile(b.p, Subject{Service: "ryot"}, 1); err == nil {
+			t.Errorf("%s: listed", name)
+		}
+	}
+}
+
 // randomWindows draws windows of samples over few functions and labels, so
 // that keys collide.
 func randomWindows(t *rapid.T) [][]drawn {
@@ -419,6 +434,18 @@ func TestIntervalsCoverTheTruth(t *testing.T) {
 		margin := 4 * math.Sqrt(0.95*0.05/sessions)
 		if got := float64(covered) / sessions; math.Abs(got-0.95) > margin {
 			t.Errorf("%d windows: %.1f %% of the intervals hold the truth, want 95 ± %.1f", test.windows, 100*got, 100*margin)
+		}
+	}
+}
+
+func TestEqualWindowsClaimNoCertainty(t *testing.T) {
+	var windows []*builder
+	for range 5 {
+		windows = append(windows, newBuilder().add("f", 300, ryot).add("g", 700, ryot))
+	}
+	for _, b := range rankAll(t, nil, windows...).Ranked[0].Services[0].Bottlenecks {
+		if b.Interval.Method != WilsonOfSamples || b.Interval.High-b.Interval.Low < 0.02 {
+			t.Errorf("%s: %+v from five equal windows", b.Function, b.Interval)
 		}
 	}
 }

@@ -118,6 +118,9 @@ func (s *Session) recover(f *folder) error {
 		if err != nil {
 			return fmt.Errorf("adding up the windows of %s: %w", name, err)
 		}
+		if p == nil { // removed since it was listed
+			continue
+		}
 		s.Profiles = append(s.Profiles, describe(name, len(windows), p))
 		if end := time.Unix(0, p.TimeNanos+p.DurationNanos).UTC(); end.After(s.End) {
 			s.End = end
