@@ -36,8 +36,11 @@ type Document struct {
 	// CI holds the confidence interval of a metric, by the metric's name.
 	CI      map[string]Interval `json:"ci"`
 	Targets []Target            `json:"targets"`
-	// Errors counts the requests that gave no valid answer, by kind.
+	// Errors counts the requests that gave no valid answer, by outcome.
 	Errors map[string]int `json:"errors"`
+	// Notes are sentences a reader of the numbers has to know, for example how
+	// tokens were counted.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Status says how far a document's numbers may be trusted.
@@ -62,17 +65,40 @@ type Provenance struct {
 	SessionRelative string `json:"requests_file,omitempty"`
 }
 
-// Load describes how requests arrived.
+// Load describes how requests arrived, and how well the generator kept to it.
 type Load struct {
 	// Model is "open-loop" (arrivals on a schedule, latency from the intended
 	// start) or "closed-loop" (the next request waits for an answer).
-	Model             string  `json:"model"`
-	RatePerSecond     float64 `json:"rate_per_second,omitempty"`
-	Concurrency       int     `json:"concurrency,omitempty"`
-	WarmupRequests    int     `json:"warmup_requests"`
-	DurationSeconds   float64 `json:"duration_seconds"`
-	MaxInFlight       int     `json:"max_in_flight"`
-	GeneratorCPURatio float64 `json:"generator_cpu_ratio"`
+	Model string `json:"model"`
+	// Arrivals is "poisson" or "uniform" for an open loop, "sequential" for a
+	// closed one.
+	Arrivals      string  `json:"arrivals,omitempty"`
+	RatePerSecond float64 `json:"rate_per_second,omitempty"`
+	Concurrency   int     `json:"concurrency,omitempty"`
+	// Calibration is absent when the rate was given by the user.
+	Calibration     *Calibration `json:"calibration,omitempty"`
+	WarmupRequests  int          `json:"warmup_requests"`
+	DurationSeconds float64      `json:"duration_seconds"`
+	MaxInFlight     int          `json:"max_in_flight"`
+	InFlightLimit   int          `json:"in_flight_limit,omitempty"`
+	// SendLate describes by how many milliseconds requests left after their
+	// intended start: a census of this run's sends, not an estimate.
+	SendLateP50Ms float64 `json:"send_late_p50_ms"`
+	SendLateP99Ms float64 `json:"send_late_p99_ms"`
+	SendLateMaxMs float64 `json:"send_late_max_ms"`
+	// GeneratorCPUSeconds is user and system time of the whole generating
+	// process in the measured phase (getrusage(2)); the ratio divides it by the
+	// phase's length, so 1 is one busy core.
+	GeneratorCPUSeconds float64 `json:"generator_cpu_seconds"`
+	GeneratorCPURatio   float64 `json:"generator_cpu_ratio"`
+}
+
+// Calibration says where an arrival rate came from: it is Utilization divided
+// by the median time that single warm-up requests took.
+type Calibration struct {
+	ServiceTimeMedianMs float64 `json:"service_time_median_ms"`
+	Requests            int     `json:"requests"`
+	Utilization         float64 `json:"utilization"`
 }
 
 // Interval is a two-sided confidence interval in the metric's own unit.

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
+/*
+ * What all programs share: the ring buffer by which events leave, and the
+ * counters of everything that went wrong. The core object (core.bpf.c) owns the
+ * maps; every other object declares them by including this file and is given the
+ * core's at load time.
+ */
+#ifndef NARROWS_CORE_H
+#define NARROWS_CORE_H
+
+#include "kernel.h"
+
+/* Why something was not recorded, or not recorded whole. One slot each in the
+ * per-CPU array `counters`; a value is only ever appended. */
+enum counter {
+	COUNTER_TICK = 0,              /* the sampling program ran */
+	COUNTER_TICK_IDLE,             /* ... on the idle task: nothing to record */
+	COUNTER_LOST_RING_FULL,        /* the ring buffer had no room for the event */
+	COUNTER_LOST_SCRATCH,          /* the per-CPU scratch space could not be had */
+	COUNTER_KERNEL_STACK_MISSING,  /* the kernel gave no stack for a kernel sample */
+	COUNTER_USER_REGISTERS_MISSING,/* the task's user registers could not be read */
+	COUNTER_MAX,
+};
+
+enum event_kind {
+	EVENT_CPU_SAMPLE = 1,
+};
+
+/* Every event starts like this, so that one reader serves all. */
+struct event_header {
+	__u64 time; /* ns of CLOCK_MONOTONIC */
+	__u32 kind; /* enum event_kind */
+	__u32 cpu;
+};
+
+/* A thread and the process it belongs to. A process is (tgid, start, generation):
+ * the start tells a reused PID apart, the generation an exec. */
+struct thread_identity {
+	__u64 process_start; /* ns of CLOCK_MONOTONIC at the fork of the thread group's leader */
+	__u64 exec_generation;
+	__u64 cgroup; /* id of the cgroup in the v2 hierarchy */
+	__u32 tgid;
+	__u32 tid;
+	char thread_name[TASK_COMM_LEN];
+	char process_name[TASK_COMM_LEN]; /* the leader's */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16 * 1024 * 1024);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNTER_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters SEC(".maps");
+
+static __always_inline void count(__u32 counter)
+{
+	__u64 *value = bpf_map_lookup_elem(&counters, &counter);
+	if (value)
+		*value += 1;
+}
+
+/* Waking the reader costs an interrupt, so it sleeps until this much waits, and
+ * looks by itself a few times a second. */
+#define WAKE_AT_BYTES (256 * 1024)
+
+static __always_inline __u64 wakeup_flags(void)
+{
+	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= WAKE_AT_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+/* Sends the first size bytes of an event. */
+#define submit(event, size) \
+	do { \
+		__u64 n = (size); \
+		if (n > sizeof(*(event))) \
+			n = sizeof(*(event)); \
+		if (bpf_ringbuf_output(&events, (event), n, wakeup_flags())) \
+			count(COUNTER_LOST_RING_FULL); \
+	} while (0)
+
+static __always_inline void identify(struct thread_identity *identity, struct task_struct *task)
+{
+	struct task_struct *leader = task->group_leader;
+
+	identity->process_start = BPF_CORE_READ(leader, start_time);
+	identity->exec_generation = BPF_CORE_READ(task, self_exec_id);
+	identity->cgroup = bpf_get_current_cgroup_id();
+	identity->tgid = task->tgid;
+	identity->tid = task->pid;
+	bpf_get_current_comm(identity->thread_name, sizeof(identity->thread_name));
+	bpf_probe_read_kernel(identity->process_name, sizeof(identity->process_name), &leader->comm);
+}
+
+#endif

@@ -1,0 +1,57 @@
+//go:build ignore
+
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause)
+/*
+ * CPU samples: at each tick of a perf event, who runs and on which kernel and
+ * user stack. The frames leave raw and whole, by ring buffer: most CPU stacks are
+ * seen once, so user space dedups them for less than a map in the kernel would.
+ */
+#include "unwind.h"
+
+struct cpu_sample {
+	struct event_header header;
+	struct thread_identity thread;
+	__u64 weight; /* the period of the event: ns of cpu-clock, or cycles */
+	struct stack stack;
+};
+
+const struct cpu_sample *go_cpu_sample; /* so that bpf2go makes a Go type of it */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cpu_sample);
+} cpu_scratch SEC(".maps");
+
+SEC("perf_event")
+int cpu_tick(struct perf_event_context *ctx)
+{
+	struct cpu_sample *sample;
+	struct task_struct *task;
+	__u32 zero = 0;
+
+	count(COUNTER_TICK);
+	if (bpf_get_current_pid_tgid() == 0) {
+		count(COUNTER_TICK_IDLE);
+		return 0;
+	}
+	sample = bpf_map_lookup_elem(&cpu_scratch, &zero);
+	if (!sample) {
+		count(COUNTER_LOST_SCRATCH);
+		return 0;
+	}
+
+	task = bpf_get_current_task_btf();
+	sample->header.time = bpf_ktime_get_ns();
+	sample->header.kind = EVENT_CPU_SAMPLE;
+	sample->header.cpu = bpf_get_smp_processor_id();
+	identify(&sample->thread, task);
+	sample->weight = ctx->sample_period;
+	unwind_user(&sample->stack, &ctx->regs, task);
+	take_kernel_stack(&sample->stack, ctx, !REGISTERS_FROM_USER(&ctx->regs));
+	submit(sample, __builtin_offsetof(struct cpu_sample, stack) + stack_size(&sample->stack));
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,15 @@
+// Package bpf holds Narrows' kernel side: the eBPF programs in C, and what
+// bpf2go made of them, embedded, so that building Narrows needs only Go.
+//
+// One object, Core, owns the maps that all programs share: the ring buffer by
+// which events leave and the counters of everything that went wrong. The others
+// hold one signal each and are given Core's maps when they are loaded. Package
+// collector does that; this package has no logic of its own.
+//
+// The C files are dual-licensed BSD-3-Clause or GPL-2.0. They are compiled for
+// amd64 and arm64 against the kernel's BTF (CO-RE) and load on Linux 6.1 and
+// later.
+package bpf
+
+//go:generate go tool bpf2go -target amd64,arm64 -type counter -type event_kind -type unwind_end -type event_header -type stack Core core.bpf.c
+//go:generate go tool bpf2go -target amd64,arm64 -type cpu_sample CPU cpu.bpf.c

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
+/*
+ * The few kernel types the programs touch, instead of a 3 MB vmlinux.h.
+ * Everything under preserve_access_index is relocated against the running
+ * kernel's BTF (CO-RE), so only names and types matter here, not offsets.
+ */
+#ifndef NARROWS_KERNEL_H
+#define NARROWS_KERNEL_H
+
+#include <stdbool.h>
+#include <linux/types.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+#define TASK_COMM_LEN 16
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h, unchanged since 2.6 */
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct task_struct {
+	unsigned int flags;
+	int pid;
+	int tgid;
+	struct task_struct *group_leader;
+	__u64 start_time;   /* ns of CLOCK_MONOTONIC since 3.17 */
+	__u64 self_exec_id; /* one more at each execve; u32 before 5.7 */
+	char comm[TASK_COMM_LEN];
+};
+
+#pragma clang attribute pop
+
+/*
+ * Registers as a perf_event program sees them in its context, and as the kernel
+ * leaves them at the top of the task's stack. Both layouts are ABI
+ * (arch/x86/include/asm/ptrace.h, arch/arm64/include/uapi/asm/ptrace.h).
+ */
+#if defined(__TARGET_ARCH_x86)
+struct user_registers {
+	__u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+#define REGISTERS_IP(r) ((r)->ip)
+#define REGISTERS_SP(r) ((r)->sp)
+#define REGISTERS_FP(r) ((r)->bp)
+#define REGISTERS_MODE(r) ((r)->cs)
+#define REGISTERS_FROM_USER(r) (((r)->cs & 3) == 3)
+#define REGISTERS_32_BIT(r) (((r)->cs & 0xffff) == 0x23) /* __USER32_CS */
+#elif defined(__TARGET_ARCH_arm64)
+struct user_registers {
+	__u64 regs[31], sp, pc, pstate;
+};
+#define REGISTERS_IP(r) ((r)->pc)
+#define REGISTERS_SP(r) ((r)->sp)
+#define REGISTERS_FP(r) ((r)->regs[29])
+#define REGISTERS_MODE(r) ((r)->pstate)
+#define REGISTERS_FROM_USER(r) (((r)->pstate & 0xf) == 0)
+#define REGISTERS_32_BIT(r) ((r)->pstate & 0x10) /* PSR_MODE32_BIT */
+#else
+#error "Narrows knows the registers of x86-64 and arm64 only"
+#endif
+
+/* include/uapi/linux/bpf_perf_event.h */
+struct perf_event_context {
+	struct user_registers regs;
+	__u64 sample_period;
+	__u64 addr;
+};
+
+#endif

@@ -1,0 +1,86 @@
+package recording
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/narrows-profiler/narrows/analysis/session"
+	"github.com/narrows-profiler/narrows/collector"
+	"github.com/narrows-profiler/narrows/internal/version"
+)
+
+// Info is what a session says of a recording before it starts.
+func Info(host session.Host, commandLine []string, config collector.Config) session.Info {
+	return session.Info{
+		NarrowsVersion: version.String(),
+		CommandLine:    commandLine,
+		Configuration: map[string]any{
+			"frequency": config.Frequency,
+			"window":    config.Window.String(),
+			"selection": map[string]any{
+				"all": config.Selection.All, "pids": config.Selection.PIDs, "cgroups": config.Selection.Cgroups,
+			},
+		},
+		Host:             host,
+		Start:            time.Now(),
+		StartMonotonicNS: int64(collector.Now()),
+		WindowSeconds:    config.Window.Seconds(),
+	}
+}
+
+// Describe says in a few lines how a recording went: what was sampled, what was
+// lost, and what it cost.
+func Describe(s session.Summary) string {
+	var b strings.Builder
+	if s.Accounting != nil {
+		t := s.Accounting.Total
+		fmt.Fprintf(&b, "samples     %d, for %s of the %s that the CPUs were busy", t.Samples, seconds(t.SeenNS), seconds(t.ExpectedNS))
+		if t.ExpectedNS > 0 {
+			fmt.Fprintf(&b, " (%.1f %%)", 100*float64(t.SeenNS)/float64(t.ExpectedNS))
+		}
+		fmt.Fprintln(&b)
+		if t.StealNS > 0 {
+			fmt.Fprintf(&b, "stolen      %s by the hypervisor: no sample can see it\n", seconds(t.StealNS))
+		}
+	}
+	fmt.Fprintf(&b, "lost        %s\n", losses(s.Losses))
+	fmt.Fprintf(&b, "stacks      %s\n", stacks(s.Unwinding))
+	if c := s.OwnCost; c != nil {
+		fmt.Fprintf(&b, "own cost    %.2f s of CPU, %.3f s in eBPF programs (%d runs), %d MB at the peak\n",
+			c.CPUUserSeconds+c.CPUSystemSeconds, c.EBPFRunSeconds, c.EBPFRuns, c.PeakMemoryBytes>>20)
+	}
+	for _, w := range s.Warnings {
+		fmt.Fprintf(&b, "warning     %s\n", w)
+	}
+	return b.String()
+}
+
+func seconds(ns int64) string { return fmt.Sprintf("%.2f s", time.Duration(ns).Seconds()) }
+
+func losses(all []session.Loss) string {
+	var lost []string
+	for _, l := range all {
+		if l.Count > 0 {
+			lost = append(lost, fmt.Sprintf("%d × %s (%s)", l.Count, l.Reason, l.Where))
+		}
+	}
+	if len(lost) == 0 {
+		return "no event"
+	}
+	return strings.Join(lost, ", ")
+}
+
+func stacks(all []session.Unwinding) string {
+	var complete, truncated int64
+	for _, u := range all {
+		complete += u.Complete
+		for _, n := range u.Truncated {
+			truncated += n
+		}
+	}
+	if complete+truncated == 0 {
+		return "none in user space"
+	}
+	return fmt.Sprintf("%.1f %% of %d user stacks reach their root", 100*float64(complete)/float64(complete+truncated), complete+truncated)
+}

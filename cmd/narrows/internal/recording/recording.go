@@ -1,0 +1,112 @@
+// Package recording joins the stages behind the commands that profile: a collector
+// gives out windows without names, the symbolizer names them while the processes
+// are still there to ask, and a sink keeps them.
+package recording
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/analysis/session"
+	"github.com/narrows-profiler/narrows/collector"
+	"github.com/narrows-profiler/narrows/symbolizer"
+	"github.com/narrows-profiler/narrows/symbolizer/kallsyms"
+)
+
+// Sink keeps the named profile of each window, in order. Its error ends the
+// recording.
+type Sink interface {
+	Window(ctx context.Context, window collector.Window, cpu *profile.Profile) error
+}
+
+// Recording is a recording under way.
+type Recording struct {
+	collector  *collector.Collector
+	symbolizer *symbolizer.Symbolizer
+	sink       Sink
+	summary    summary
+	consumer   sync.WaitGroup
+	failed     chan struct{}
+	failure    error // readable once failed is closed or the consumer is done
+}
+
+// Start begins a recording whose windows go to the sink. ctx bounds the work on
+// the windows, not the recording: end that with Stop.
+func Start(ctx context.Context, config collector.Config, sink Sink) (*Recording, error) {
+	c, err := collector.Start(config)
+	if err != nil {
+		return nil, fmt.Errorf("starting the recording: %w", err)
+	}
+	r := &Recording{collector: c, sink: sink, failed: make(chan struct{}), summary: newSummary()}
+	kernel, err := kernelSymbols()
+	if err != nil {
+		r.summary.warn(fmt.Sprintf("kernel functions have no names: %v", err))
+	}
+	r.symbolizer = symbolizer.New(symbolizer.Config{Binaries: mapped{c}, Kernel: kernel})
+	r.consumer.Go(func() { r.consume(ctx) })
+	return r, nil
+}
+
+// Collector is where marks, services and selections go.
+func (r *Recording) Collector() *collector.Collector { return r.collector }
+
+// Failed is closed when a window could not be kept: there is no use in going on.
+func (r *Recording) Failed() <-chan struct{} { return r.failed }
+
+func (r *Recording) consume(ctx context.Context) {
+	for window := range r.collector.Windows() {
+		if r.failure != nil {
+			continue // Stop must still be able to deliver the last window
+		}
+		if err := r.window(ctx, window); err != nil {
+			r.failure = err
+			close(r.failed)
+		}
+	}
+}
+
+func (r *Recording) window(ctx context.Context, window collector.Window) error {
+	symbols, err := r.symbolizer.Symbolize(ctx, window.CPU)
+	if err != nil {
+		return fmt.Errorf("naming window %d: %w", window.Index, err)
+	}
+	r.summary.window(window, symbols)
+	if err := r.sink.Window(ctx, window, window.CPU); err != nil {
+		return fmt.Errorf("keeping window %d: %w", window.Index, err)
+	}
+	return nil
+}
+
+// Stop ends the recording, detaches everything and says how it went. The summary
+// holds whatever is known even when there is an error.
+func (r *Recording) Stop() (session.Summary, error) {
+	report, err := r.collector.Stop()
+	r.consumer.Wait()
+	r.summary.report(report)
+	err = errors.Join(err, r.failure, r.symbolizer.Close(), r.collector.Close())
+	r.summary.cost(report)
+	return r.summary.Summary, err
+}
+
+// kernelSymbols reads the names of the running kernel's functions.
+func kernelSymbols() (*kallsyms.Table, error) {
+	f, err := os.Open("/proc/kallsyms")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return kallsyms.Parse(f)
+}
+
+// mapped gives the symbolizer the files the collector holds open.
+type mapped struct{ collector *collector.Collector }
+
+func (m mapped) Binary(mapping *profile.Mapping) (io.ReaderAt, int64, error) {
+	return m.collector.Binary(mapping)
+}

@@ -1,0 +1,133 @@
+package recording
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/narrows-profiler/narrows/analysis/session"
+	"github.com/narrows-profiler/narrows/collector"
+	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/symbolizer"
+)
+
+// summary gathers what session.json says of a recording at its end.
+type summary struct {
+	session.Summary
+	accounting session.Accounting
+	symbols    map[symbolsKey]*session.Symbols
+}
+
+type symbolsKey struct{ file, buildID string }
+
+func newSummary() summary { return summary{symbols: map[symbolsKey]*session.Symbols{}} }
+
+func (s *summary) warn(text string) { s.Warnings = append(s.Warnings, text) }
+
+// window adds one window's accounting and names.
+func (s *summary) window(w collector.Window, named symbolizer.Statistics) {
+	for _, c := range w.Accounting {
+		t := session.Time{
+			ExpectedNS: int64(c.Busy), SeenNS: int64(c.Seen), LostNS: int64(c.Busy - c.Seen),
+			StealNS: int64(c.Steal), IdleNS: int64(c.Idle), Samples: int64(c.Samples),
+		}
+		s.accounting.ByCPUAndWindow = append(s.accounting.ByCPUAndWindow, session.CPUTime{CPU: c.CPU, Window: w.Index, Time: t})
+		total := &s.accounting.Total
+		total.ExpectedNS += t.ExpectedNS
+		total.SeenNS += t.SeenNS
+		total.LostNS += t.LostNS
+		total.StealNS += t.StealNS
+		total.IdleNS += t.IdleNS
+		total.Samples += t.Samples
+	}
+	for _, b := range named.Binaries {
+		key := symbolsKey{b.File, b.BuildID}
+		sum := s.symbols[key]
+		if sum == nil {
+			sum = &session.Symbols{File: b.File, BuildID: b.BuildID, Unnamed: map[string]int64{}}
+			s.symbols[key] = sum
+		}
+		sum.Named += int64(b.Named + b.Kept)
+		for reason, count := range b.Unnamed {
+			sum.Unnamed[string(reason)] += int64(count)
+		}
+	}
+}
+
+// report adds what the collector says at the end.
+func (s *summary) report(r collector.Report) {
+	s.End, s.EndMonotonicNS = time.Now(), int64(collector.Now())
+	s.Accounting = &s.accounting
+	s.Signals = append(s.Signals, signal(r))
+	for _, l := range r.Losses {
+		s.Losses = append(s.Losses, session.Loss{Reason: l.Reason, Count: int64(l.Count), Where: l.Where})
+	}
+	for reason, count := range map[string]uint64{
+		"sample of an unknown process": r.Mistakes.UnknownProcess,
+		"fork without a record":        r.Mistakes.MissedFork,
+		"exec without a record":        r.Mistakes.MissedExec,
+	} {
+		s.Losses = append(s.Losses, session.Loss{Reason: reason, Count: int64(count), Where: "process table"})
+	}
+	slices.SortFunc(s.Losses, func(a, b session.Loss) int {
+		return cmp.Or(strings.Compare(a.Where, b.Where), strings.Compare(a.Reason, b.Reason))
+	})
+	if r.Unreadable > 0 {
+		s.warn(fmt.Sprintf("the mappings of %d processes could not be read at the start: their frames have no names until they exec", r.Unreadable))
+	}
+	for _, u := range r.Unwinding {
+		s.Unwinding = append(s.Unwinding, session.Unwinding{
+			File: u.Path, BuildID: u.BuildID, Complete: u.Complete, Truncated: u.Truncated,
+		})
+	}
+	s.Symbols = slices.SortedFunc(derefAll(s.symbols), func(a, b session.Symbols) int {
+		return cmp.Or(strings.Compare(a.File, b.File), strings.Compare(a.BuildID, b.BuildID))
+	})
+}
+
+func derefAll(m map[symbolsKey]*session.Symbols) func(yield func(session.Symbols) bool) {
+	return func(yield func(session.Symbols) bool) {
+		for v := range maps.Values(m) {
+			if !yield(*v) {
+				return
+			}
+		}
+	}
+}
+
+// signal says which event source was taken and why the preferred ones were not.
+func signal(r collector.Report) session.Signal {
+	s := session.Signal{Signal: "cpu", Backend: r.Source.Name, Why: "the first that works here"}
+	for _, a := range r.Attempts {
+		if a.Err != nil {
+			s.Tried = append(s.Tried, session.Attempt{Backend: a.Source, Error: a.Err.Error()})
+		}
+	}
+	if len(s.Tried) == 0 {
+		s.Why = "preferred, and it works here"
+	}
+	if r.Source.Unit == cpu.Cycles {
+		s.Why += "; cycles are converted to time by the CPUs' busy time in each window"
+	}
+	return s
+}
+
+// cost measures this process, after all its work is done.
+func (s *summary) cost(r collector.Report) {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		s.warn(fmt.Sprintf("the cost of this recording is unknown: %v", err))
+		return
+	}
+	s.OwnCost = &session.OwnCost{
+		CPUUserSeconds:   time.Duration(usage.Utime.Nano()).Seconds(),
+		CPUSystemSeconds: time.Duration(usage.Stime.Nano()).Seconds(),
+		EBPFRunSeconds:   r.ProgramTime.Seconds(),
+		EBPFRuns:         int64(r.ProgramRuns),
+		PeakMemoryBytes:  usage.Maxrss * 1024,
+	}
+}

@@ -1,0 +1,110 @@
+// Command narrows profiles a Linux host and says what holds it back.
+//
+// Each subcommand is one file here: it reads its flags, calls the packages that do
+// the work, and says on the terminal what they are doing.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/sys/unix"
+
+	"github.com/narrows-profiler/narrows/internal/version"
+)
+
+// commands is the command line.
+type commands struct {
+	Run    runCommand    `cmd:"" help:"Drive the services, profile the machine, rank what holds them back: the main job."`
+	Record recordCommand `cmd:"" help:"Profile what runs: everything, a process, a cgroup, or a command."`
+	Bench  benchCommand  `cmd:"" help:"Run benchmarks against a service, without profiling."`
+	Flame  flameCommand  `cmd:"" help:"Draw a flame graph of a pprof file or a session."`
+	Serve  serveCommand  `cmd:"" help:"Run a reference service."`
+	Doctor doctorCommand `cmd:"" help:"Say what works on this host, what does not, and what to do about it. Changes nothing."`
+
+	Version kong.VersionFlag `help:"Print the version."`
+}
+
+// streams are where a command talks; tests put their own in.
+type streams struct {
+	out, err io.Writer
+}
+
+func main() {
+	os.Exit(execute(os.Args[1:], streams{os.Stdout, os.Stderr}))
+}
+
+// execute runs one command line and returns the exit status: 0, 1 for a failure,
+// 2 for a command line that makes no sense.
+func execute(args []string, s streams) int {
+	var cli commands
+	exited := -1
+	parser, err := kong.New(&cli,
+		kong.Name("narrows"),
+		kong.Description("Narrows finds the place where a Linux system is tightest: it samples the whole machine and says what holds it back, by how much, and how sure it is.\n\nTry: narrows doctor, then sudo narrows run."),
+		kong.Vars{"version": "narrows " + version.String()},
+		kong.Writers(s.out, s.err),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Exit(func(status int) { exited = status }),
+	)
+	if err != nil {
+		fmt.Fprintf(s.err, "narrows: %v\n", err)
+		return 2
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited // --help and --version have printed what they had to
+	}
+	if err != nil {
+		fmt.Fprintf(s.err, "narrows: %v\n  see: narrows --help\n", err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	command.BindTo(ctx, (*context.Context)(nil))
+	if err := command.Run(s); err != nil {
+		report(s.err, err)
+		return 1
+	}
+	return 0
+}
+
+// report prints what failed and why, then what to do about it if that is known.
+func report(w io.Writer, err error) {
+	fmt.Fprintf(w, "narrows: %v\n", err)
+	if advice := advise(err); advice != "" {
+		fmt.Fprintf(w, "  what to do: %s\n", advice)
+	}
+}
+
+// advisedError is an error whose remedy its finder knows.
+type advisedError struct {
+	error
+	advice string
+}
+
+func (e advisedError) Unwrap() error { return e.error }
+
+// advise tells what to do about an error.
+func advise(err error) string {
+	var advised advisedError
+	switch {
+	case errors.As(err, &advised):
+		return advised.advice
+	case errors.Is(err, unix.ENOSPC):
+		return "free some space, or name another place with -o"
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		if os.Geteuid() != 0 {
+			return "run it as root: sudo narrows ..."
+		}
+		return "narrows doctor tells which permission is missing; in a container, it needs --privileged and the host's PID namespace"
+	case errors.Is(err, unix.ECONNREFUSED):
+		return "start the service, or correct the address"
+	}
+	return ""
+}

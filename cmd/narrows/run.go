@@ -1,0 +1,5 @@
+package main
+
+type runCommand struct{}
+
+func (c *runCommand) Run() error { return nil }

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"context"
+
+	"github.com/narrows-profiler/narrows/workloads/ryot/server"
+)
+
+type serveCommand struct {
+	Ryot serveRyotCommand `cmd:"" help:"LLM inference: a Llama-architecture model behind OpenAI's streaming HTTP interface."`
+}
+
+type serveRyotCommand struct {
+	server.Options
+}
+
+func (serveRyotCommand) Help() string {
+	return `Prints one JSON line with its URL and PID when it is ready, and serves until Ctrl-C.
+
+Examples:
+  narrows serve ryot
+  narrows serve ryot --weights stories15M.bin --tokenizer tokenizer.bin
+  curl -N localhost:46080/v1/completions -d '{"model":"llama","prompt":"Once","max_tokens":20,"stream":true}'`
+}
+
+func (c *serveRyotCommand) Run(ctx context.Context, s streams) error {
+	return c.Options.Run(ctx, s.out)
+}

@@ -1,0 +1,254 @@
+// Package collector records what the machine does: it loads the eBPF programs,
+// follows the processes, and gives out one set of pprof profiles for each window
+// of time, with build IDs and ELF addresses but without names.
+//
+// Events come from two sides, the programs' ring buffer and the kernel's process
+// records, each with its time. They are held for two seconds, ordered, and applied
+// one by one to a table of processes, so that a sample is resolved with the
+// mappings its process had at that moment and labelled with the phase the
+// benchmark was in. What samples do not account for is computed from the CPUs'
+// non-idle time and part of the profile as "[lost: missed ticks]".
+//
+//	collector/lifecycle   forks, execs, mappings, exits: the kernel's records
+//	collector/process     identity, mappings, files
+//	collector/core        the maps all programs share
+//	collector/cpu         the CPU sampler
+//	collector/replay      the order of time; what benchmark ran when
+//	collector/accounting  how much CPU time there was
+//	collector/window      samples into pprof
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
+	"github.com/google/pprof/profile"
+	"golang.org/x/sys/unix"
+
+	"github.com/narrows-profiler/narrows/collector/accounting"
+	"github.com/narrows-profiler/narrows/collector/core"
+	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/lifecycle"
+	"github.com/narrows-profiler/narrows/collector/process"
+	"github.com/narrows-profiler/narrows/collector/replay"
+)
+
+// Window is what was recorded in one stretch of time.
+type Window struct {
+	Index      int
+	Start, End time.Time
+	CPU        *profile.Profile
+	Accounting []accounting.CPU // of the whole machine, whatever was selected
+}
+
+// Collector is a recording under way.
+type Collector struct {
+	config   Config
+	clock    *accounting.Clock
+	stats    io.Closer // eBPF run-time statistics
+	core     *core.Core
+	stream   *lifecycle.Stream
+	binaries *process.Binaries
+	sampler  *cpu.Sampler
+	events   *ringbuf.Reader
+
+	queue    replay.Queue[any]
+	timeline replay.Timeline
+	replayer *replayer
+	windows  chan Window
+
+	stop    context.CancelFunc
+	readers sync.WaitGroup // of the kernel's events
+	replays sync.WaitGroup
+
+	mu        sync.Mutex
+	failures  []error
+	malformed uint64
+	unscanned int
+}
+
+// Start begins a recording. It needs root, or CAP_BPF, CAP_PERFMON,
+// CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, on Linux 6.1 or later with BTF. The
+// windows must be received, or the recording grows in memory until Stop.
+func Start(config Config) (*Collector, error) {
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	c := &Collector{config: config, windows: make(chan Window, 4), stop: func() {}}
+	if err := c.open(); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	c.start()
+	return c, nil
+}
+
+// open acquires everything; the sampler comes last, so that the processes are
+// known before the first sample.
+func (c *Collector) open() error {
+	var err error
+	if c.clock, err = accounting.NewClock(); err != nil {
+		return err
+	}
+	reading, err := c.clock.Read()
+	if err != nil {
+		return err
+	}
+	cpus := slices.Sorted(maps.Keys(reading.CPUs))
+	if c.core, err = core.Load(); err != nil {
+		return err
+	}
+	if c.stats, err = ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME)); err != nil {
+		return fmt.Errorf("turning on eBPF run-time statistics: %w", err)
+	}
+	if c.stream, err = lifecycle.Open(cpus); err != nil {
+		return err
+	}
+	c.binaries = process.NewBinaries()
+	scanned, unreadable, err := process.Scan(c.binaries)
+	if err != nil {
+		return err
+	}
+	c.unscanned = unreadable
+	if c.events, err = ringbuf.NewReader(c.core.Events()); err != nil {
+		return fmt.Errorf("opening the ring buffer: %w", err)
+	}
+	if c.sampler, err = cpu.Open(c.core, cpus, c.config.Frequency); err != nil {
+		return err
+	}
+	c.replayer = c.newReplayer(scanned)
+	return c.mark(false)
+}
+
+func (c *Collector) newReplayer(scanned []process.Scanned) *replayer {
+	started, startedMonotonic := time.Now(), accounting.Monotonic()
+	r := &replayer{
+		queue: &c.queue, timeline: &c.timeline, windows: c.windows,
+		table: process.NewTable(scanned, func(pid uint32) (process.Scanned, bool) {
+			return process.ScanOne(pid, c.binaries)
+		}),
+		source:    c.sampler.Source(),
+		period:    time.Second / time.Duration(c.config.Frequency),
+		selection: c.config.Selection,
+		cgroups:   map[uint64]bool{},
+		wall: func(monotonic uint64) time.Time {
+			return started.Add(time.Duration(int64(monotonic - startedMonotonic)))
+		},
+		unwinding: map[*process.Binary]map[string]int64{},
+	}
+	for _, id := range c.config.Selection.Cgroups {
+		r.cgroups[id] = true
+	}
+	for _, pid := range c.config.Selection.PIDs {
+		r.table.Assign(uint32(pid), process.Assignment{Selected: true})
+	}
+	return r
+}
+
+func (c *Collector) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.stop = cancel
+	c.readers.Go(func() { c.readSamples() })
+	c.readers.Go(func() { c.readLifecycle(ctx) })
+	c.replays.Go(func() { c.replay(ctx) })
+}
+
+// Windows delivers each window when it is complete, and is closed after the last.
+func (c *Collector) Windows() <-chan Window { return c.windows }
+
+// Mark says that from now on this is the benchmark and its phase; empty strings
+// end them.
+func (c *Collector) Mark(benchmark, phase string) {
+	c.timeline.Mark(accounting.Monotonic(), benchmark, phase)
+}
+
+// Service names a process and its descendants, present and future, as a service.
+func (c *Collector) Service(name string, pid int) {
+	c.queue.Push(accounting.Monotonic(), assignment{uint32(pid), process.Assignment{Service: name}})
+}
+
+// Select keeps the samples of a process started after the given time (see Now),
+// and of its descendants.
+func (c *Collector) Select(pid int, startedAfter uint64) {
+	c.queue.Push(startedAfter, assignment{uint32(pid), process.Assignment{Selected: true}})
+}
+
+// Now is the present time on the clock of all events, CLOCK_MONOTONIC in ns.
+func Now() uint64 { return accounting.Monotonic() }
+
+// Binary gives the bytes of the file behind a mapping of a window's profile, as it
+// was when it was mapped.
+func (c *Collector) Binary(m *profile.Mapping) (io.ReaderAt, int64, error) {
+	return c.binaries.Find(m.File, m.BuildID)
+}
+
+// Stop ends the recording, delivers the last window, detaches everything and says
+// how it went. The files that Binary gives stay open until Close.
+func (c *Collector) Stop() (Report, error) {
+	err := c.mark(true)
+	err = errors.Join(err, c.sampler.Stop(), c.events.Flush())
+	c.stop()
+	c.readers.Wait()
+	c.replays.Wait()
+	c.replayer.release(math.MaxUint64)
+	close(c.windows)
+	report, reportErr := c.report()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return report, errors.Join(err, errors.Join(c.failures...), reportErr)
+}
+
+// Close frees everything. It is called after Stop, once all windows are named.
+func (c *Collector) Close() error { return c.close() }
+
+func (c *Collector) close() error {
+	var failures []error
+	if c.sampler != nil {
+		failures = append(failures, c.sampler.Close())
+	}
+	if c.events != nil {
+		failures = append(failures, c.events.Close())
+	}
+	if c.stream != nil {
+		failures = append(failures, c.stream.Close())
+	}
+	if c.stats != nil {
+		failures = append(failures, c.stats.Close())
+	}
+	if c.core != nil {
+		failures = append(failures, c.core.Close())
+	}
+	if c.binaries != nil {
+		failures = append(failures, c.binaries.Close())
+	}
+	return errors.Join(failures...)
+}
+
+// mark ends one window and begins the next, at the moment at which the CPUs' times
+// are read.
+func (c *Collector) mark(last bool) error {
+	count, err := c.sampler.Count()
+	if err != nil {
+		return err
+	}
+	reading, err := c.clock.Read()
+	if err != nil {
+		return err
+	}
+	c.queue.Push(reading.Time, boundary{reading: reading, count: count, last: last})
+	return nil
+}
+
+func (c *Collector) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failures = append(c.failures, err)
+}

@@ -1,0 +1,43 @@
+package collector
+
+import (
+	"fmt"
+	"time"
+)
+
+// Config says what to record.
+type Config struct {
+	// Frequency is the number of CPU samples a second on each CPU.
+	Frequency int
+	// Window is the length of the windows.
+	Window time.Duration
+	// Selection restricts what is kept; the whole machine is watched all the same.
+	Selection Selection
+}
+
+// Selection is the processes whose samples are kept.
+type Selection struct {
+	// All keeps everything, whatever the rest says.
+	All bool
+	// PIDs keeps these processes and all their descendants.
+	PIDs []int
+	// Cgroups keeps what runs in these cgroups, by their id in the v2 hierarchy.
+	Cgroups []uint64
+}
+
+// Limits of a configuration. Above maxFrequency the timer interrupts alone take a
+// quarter of a core.
+const (
+	maxFrequency = 10_000
+	minWindow    = 100 * time.Millisecond
+)
+
+func (c Config) check() error {
+	if c.Frequency < 1 || c.Frequency > maxFrequency {
+		return fmt.Errorf("a frequency of %d samples a second: use 1 to %d", c.Frequency, maxFrequency)
+	}
+	if c.Window < minWindow {
+		return fmt.Errorf("windows of %v: use at least %v", c.Window, minWindow)
+	}
+	return nil
+}

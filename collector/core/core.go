@@ -1,0 +1,91 @@
+// Package core loads the eBPF object that owns what all programs share: the ring
+// buffer by which events leave the kernel and the counters of what went wrong.
+//
+// Each signal loads its own object with [Core.Replacements], so that all of them
+// write to the same ring. [Core.Events] gives the ring to read; [Core.Counters]
+// the counters, summed over CPUs.
+package core
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/narrows-profiler/narrows/bpf"
+)
+
+// Core is the loaded core object.
+type Core struct {
+	objects bpf.CoreObjects
+}
+
+// Load loads the core object. It needs CAP_BPF and CAP_PERFMON (or root) and
+// Linux 5.8 for ring buffers.
+func Load() (*Core, error) {
+	// Kernels before 5.11 charge maps to RLIMIT_MEMLOCK; later ones ignore it, so
+	// a refusal matters only if loading fails as well.
+	limit := rlimit.RemoveMemlock()
+	c := &Core{}
+	if err := bpf.LoadCoreObjects(&c.objects, nil); err != nil {
+		return nil, errors.Join(fmt.Errorf("loading the shared maps: %w", err), limit)
+	}
+	return c, nil
+}
+
+// Replacements are the maps that other objects take over from the core.
+func (c *Core) Replacements() map[string]*ebpf.Map {
+	return map[string]*ebpf.Map{
+		bpf.CoreMapEvents:   c.objects.Events,
+		bpf.CoreMapCounters: c.objects.Counters,
+	}
+}
+
+// Events is the ring buffer.
+func (c *Core) Events() *ebpf.Map { return c.objects.Events }
+
+// Counters holds one number for each reason the kernel side counts.
+type Counters [bpf.CoreCounterCOUNTER_MAX]uint64
+
+// Names of the counters that stand for something lost, as sessions show them.
+var losses = map[bpf.CoreCounter]string{
+	bpf.CoreCounterCOUNTER_LOST_RING_FULL:         "ring buffer full",
+	bpf.CoreCounterCOUNTER_LOST_SCRATCH:           "no scratch memory",
+	bpf.CoreCounterCOUNTER_KERNEL_STACK_MISSING:   "kernel stack missing",
+	bpf.CoreCounterCOUNTER_USER_REGISTERS_MISSING: "user registers missing",
+}
+
+// Losses returns the counters that stand for something lost, by name. Zeros are
+// included: a session shows what was looked for.
+func (c Counters) Losses() map[string]uint64 {
+	byName := make(map[string]uint64, len(losses))
+	for counter, name := range losses {
+		byName[name] = c[counter]
+	}
+	return byName
+}
+
+// Counters reads the counters. A CPU that is inside this read takes no sample, so
+// it is for the end of a window, not for a loop.
+func (c *Core) Counters() (Counters, error) {
+	var total Counters
+	for i := range total {
+		var perCPU []uint64
+		if err := c.objects.Counters.Lookup(uint32(i), &perCPU); err != nil {
+			return Counters{}, fmt.Errorf("reading the counters: %w", err)
+		}
+		for _, n := range perCPU {
+			total[i] += n
+		}
+	}
+	return total, nil
+}
+
+// Close frees the maps.
+func (c *Core) Close() error {
+	if err := c.objects.Close(); err != nil {
+		return fmt.Errorf("closing the shared maps: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+package replay
+
+import (
+	"slices"
+	"sync"
+)
+
+// Timeline says which benchmark and phase the machine was in at a time. It may be
+// used by several goroutines.
+type Timeline struct {
+	mu    sync.Mutex
+	marks []mark
+}
+
+type mark struct {
+	time             uint64
+	benchmark, phase string
+}
+
+// Mark says that from the given time on this is the benchmark and phase; empty
+// strings end them.
+func (t *Timeline) Mark(time uint64, benchmark, phase string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i, _ := slices.BinarySearchFunc(t.marks, time, func(m mark, time uint64) int {
+		if m.time <= time {
+			return -1
+		}
+		return 1
+	})
+	t.marks = slices.Insert(t.marks, i, mark{time, benchmark, phase})
+}
+
+// At is the benchmark and phase at the given time.
+func (t *Timeline) At(time uint64) (benchmark, phase string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, m := range slices.Backward(t.marks) { // what is asked for is nearly always recent
+		if m.time <= time {
+			return m.benchmark, m.phase
+		}
+	}
+	return "", ""
+}
+
+// Forget drops what no time from the given one on needs.
+func (t *Timeline) Forget(before uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	keep := 0
+	for i, m := range t.marks {
+		if m.time <= before {
+			keep = i
+		}
+	}
+	t.marks = slices.Delete(t.marks, 0, keep)
+}

@@ -1,0 +1,168 @@
+package collector
+
+import (
+	"math"
+	"time"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/collector/accounting"
+	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/lifecycle"
+	"github.com/narrows-profiler/narrows/collector/process"
+	"github.com/narrows-profiler/narrows/collector/replay"
+	"github.com/narrows-profiler/narrows/collector/window"
+)
+
+// hold is how long events wait for older ones from other CPUs, and for facts that
+// are known late.
+const hold = 2 * time.Second
+
+// What is replayed, each at its time. A boundary ends a window and begins the next.
+type (
+	lifecycleEvent struct {
+		event     lifecycle.Event
+		binary    *process.Binary
+		container string
+	}
+	assignment struct {
+		pid  uint32
+		what process.Assignment
+	}
+	boundary struct {
+		reading accounting.Reading
+		count   uint64 // the event source's own count, in its unit
+		last    bool
+	}
+)
+
+// replayer applies events in the order of their times and gathers the samples into
+// windows. It is used by one goroutine.
+type replayer struct {
+	queue     *replay.Queue[any]
+	timeline  *replay.Timeline
+	table     *process.Table
+	windows   chan<- Window
+	source    cpu.Source
+	period    time.Duration
+	selection Selection
+	cgroups   map[uint64]bool
+	wall      func(monotonic uint64) time.Time
+
+	index     int
+	opened    *boundary // nil before the first boundary and after the last
+	cpu       *window.Builder
+	seen      map[int]*accounting.CPU
+	outside   uint64 // samples before the first window or after the last
+	unwinding map[*process.Binary]map[string]int64
+	stack     []window.Frame
+}
+
+func (r *replayer) release(before uint64) {
+	r.queue.Release(before, func(_ uint64, event any) {
+		switch e := event.(type) {
+		case cpu.Sample:
+			r.sample(e)
+		case lifecycleEvent:
+			r.table.Apply(e.event, e.binary, e.container)
+		case assignment:
+			r.table.Assign(e.pid, e.what)
+		case boundary:
+			r.boundary(e)
+		}
+	})
+	r.timeline.Forget(before)
+}
+
+func (r *replayer) sample(s cpu.Sample) {
+	if r.opened == nil {
+		r.outside++
+		return
+	}
+	seen := r.seen[s.CPU]
+	if seen == nil {
+		seen = &accounting.CPU{}
+		r.seen[s.CPU] = seen
+	}
+	seen.Seen += time.Duration(s.Weight)
+	seen.Samples++
+
+	p := r.table.Process(s.Process, s.Time)
+	if !r.selection.All && !p.Selected && !r.cgroups[s.Cgroup] {
+		return
+	}
+	stack, unwind := r.resolve(p, s)
+	r.countUnwinding(stack, len(s.Kernel), unwind)
+	benchmark, phase := r.timeline.At(s.Time)
+	r.cpu.Add(window.Labels{
+		Service: p.Service, Process: s.ProcessName, Thread: s.Thread, Container: p.Container,
+		Benchmark: benchmark, Phase: phase, State: "running", Unwind: unwind,
+		PID: s.Process.PID, TID: s.TID,
+	}, stack, 1, int64(s.Weight))
+}
+
+// boundary closes the window that ends here, if there is one, and opens the next.
+func (r *replayer) boundary(b boundary) {
+	if r.opened != nil {
+		r.close(*r.opened, b)
+		r.index++
+	}
+	r.opened = nil
+	if !b.last {
+		r.opened = &b
+		r.cpu = window.NewBuilder(
+			window.Period{Type: &profile.ValueType{Type: "cpu", Unit: "nanoseconds"}, Value: int64(r.period)},
+			&profile.ValueType{Type: "samples", Unit: "count"}, &profile.ValueType{Type: "cpu", Unit: "nanoseconds"},
+		)
+		r.seen = map[int]*accounting.CPU{}
+	}
+	r.table.Sweep(b.reading.Time)
+}
+
+// close computes what was lost from the time that was there, and gives the window out.
+func (r *replayer) close(from, to boundary) {
+	cpus := accounting.Between(from.reading, to.reading)
+	nanoseconds := r.nanosecondsPerUnit(cpus, to.count-from.count)
+	var lost time.Duration
+	for i := range cpus {
+		c := &cpus[i]
+		if seen := r.seen[c.CPU]; seen != nil {
+			c.Seen = time.Duration(math.Round(float64(seen.Seen) * nanoseconds))
+			c.Samples = seen.Samples
+		}
+		lost += c.Lost(r.period)
+	}
+	if lost > 0 && r.selection.All {
+		r.cpu.AddLost("missed ticks", int64(math.Round(float64(lost)/float64(r.period))), int64(lost))
+	}
+	start, end := r.wall(from.reading.Time), r.wall(to.reading.Time)
+	p := r.cpu.Profile(start, end.Sub(start))
+	if nanoseconds != 1 {
+		scale(p, nanoseconds)
+	}
+	r.windows <- Window{Index: r.index, Start: start, End: end, CPU: p, Accounting: cpus}
+}
+
+// nanosecondsPerUnit is what one unit of a sample's weight is worth. Cycles have no
+// fixed length: over a window, all that were counted, sampled or not, took the time
+// that the CPUs were busy.
+func (r *replayer) nanosecondsPerUnit(cpus []accounting.CPU, count uint64) float64 {
+	if r.source.Unit == cpu.Nanoseconds || count == 0 {
+		return 1
+	}
+	var busy time.Duration
+	for _, c := range cpus {
+		busy += c.Busy
+	}
+	return float64(busy) / float64(count)
+}
+
+// scale converts the weights, the second value, of all samples but the lost ones,
+// which are nanoseconds already.
+func scale(p *profile.Profile, factor float64) {
+	for _, s := range p.Sample {
+		if len(s.NumLabel) > 0 {
+			s.Value[1] = int64(math.Round(float64(s.Value[1]) * factor))
+		}
+	}
+}

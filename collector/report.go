@@ -1,0 +1,93 @@
+package collector
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/process"
+)
+
+// Report says how a recording went, beside what its windows say.
+type Report struct {
+	Source   cpu.Source
+	Attempts []cpu.Attempt
+	// Losses counts everything that went wrong, by reason, zeros included.
+	Losses    []Loss
+	Unwinding []*Unwinding
+	Mistakes  process.Mistakes
+	// ProgramRuns and ProgramTime are the kernel's count of what the eBPF programs
+	// took; it is part of no process's time.
+	ProgramRuns uint64
+	ProgramTime time.Duration
+	Unreadable  int // processes whose mappings could not be read at the start
+}
+
+// Unwinding counts how the stacks ended that began in one file. The file without a
+// name is unknown.
+type Unwinding struct {
+	Path, BuildID string
+	Complete      int64
+	Truncated     map[string]int64 // by reason
+}
+
+// Loss counts what was lost for one reason.
+type Loss struct {
+	Where  string // "kernel" or "user space"
+	Reason string
+	Count  uint64
+}
+
+func (c *Collector) report() (Report, error) {
+	r := Report{
+		Source: c.sampler.Source(), Attempts: c.sampler.Attempts(),
+		Unwinding: unwinding(c.replayer.unwinding), Mistakes: c.replayer.table.Mistakes(), Unreadable: c.unscanned,
+	}
+	counters, err := c.core.Counters()
+	if err != nil {
+		return r, err
+	}
+	for reason, count := range counters.Losses() {
+		r.Losses = append(r.Losses, Loss{"kernel", reason, count})
+	}
+	r.Losses = append(r.Losses,
+		Loss{"kernel", "process records: ring full", c.stream.Lost()},
+		Loss{"user space", "malformed event", c.malformed},
+		Loss{"user space", "event came too late to be ordered", c.queue.Late()},
+	)
+	r.ProgramRuns, r.ProgramTime, err = c.sampler.Cost()
+	return r, err
+}
+
+// unwinding adds up by file: one that was mapped before and after the start of the
+// recording is known twice.
+func unwinding(byBinary map[*process.Binary]map[string]int64) []*Unwinding {
+	type name struct{ path, buildID string }
+	sums := map[name]*Unwinding{}
+	for b, ends := range byBinary {
+		var n name
+		if b != nil {
+			n = name{b.Path, b.BuildID}
+			if file, err := b.File(); err == nil {
+				n.buildID = file.BuildID()
+			}
+		}
+		u := sums[n]
+		if u == nil {
+			u = &Unwinding{Path: n.path, BuildID: n.buildID, Truncated: map[string]int64{}}
+			sums[n] = u
+		}
+		for end, count := range ends {
+			if end == "" {
+				u.Complete += count
+			} else {
+				u.Truncated[end] += count
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Values(sums), func(a, b *Unwinding) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.BuildID, b.BuildID))
+	})
+}

@@ -1,0 +1,121 @@
+package window
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/symbolizer/binary"
+)
+
+// KernelMapping is the file name that pprof files give to the kernel's code.
+const KernelMapping = "[kernel.kallsyms]"
+
+// kernelStart is below the kernel's code on all 64-bit machines.
+const kernelStart = 1 << 63
+
+// writer turns gathered samples into a profile, with each mapping and location once.
+type writer struct {
+	profile   *profile.Profile
+	mappings  map[mappingKey]*profile.Mapping
+	locations map[Frame]*profile.Location
+}
+
+// mappingKey tells mappings apart as a reader of the profile would: two files of
+// one build ID are one.
+type mappingKey struct {
+	path, buildID string
+	start         uint64
+}
+
+func newWriter(types []*profile.ValueType, period Period, start time.Time, duration time.Duration) *writer {
+	p := &profile.Profile{
+		TimeNanos: start.UnixNano(), DurationNanos: int64(duration),
+		PeriodType: period.Type, Period: period.Value,
+	}
+	for _, t := range types {
+		copied := *t
+		p.SampleType = append(p.SampleType, &copied)
+	}
+	return &writer{profile: p, mappings: map[mappingKey]*profile.Mapping{}, locations: map[Frame]*profile.Location{}}
+}
+
+func (w *writer) sample(g *gathered) {
+	s := &profile.Sample{Value: g.values, Label: map[string][]string{}, NumLabel: map[string][]int64{}}
+	for _, frame := range g.stack {
+		s.Location = append(s.Location, w.location(frame))
+	}
+	l := g.labels
+	for name, value := range map[string]string{
+		"service": l.Service, "process": l.Process, "thread": l.Thread, "container": l.Container,
+		"benchmark": l.Benchmark, "phase": l.Phase, "state": l.State, "unwind": l.Unwind,
+	} {
+		if value != "" {
+			s.Label[name] = []string{value}
+		}
+	}
+	s.NumLabel["pid"] = []int64{int64(l.PID)}
+	s.NumLabel["tid"] = []int64{int64(l.TID)}
+	w.profile.Sample = append(w.profile.Sample, s)
+}
+
+// location is the frame's place in the profile: the ELF address where the file
+// could be read, else the offset in the file under a mapping that says so.
+func (w *writer) location(f Frame) *profile.Location {
+	if l, ok := w.locations[f]; ok {
+		return l
+	}
+	l := &profile.Location{ID: uint64(len(w.profile.Location) + 1), Address: f.Address}
+	if f.Binary == nil {
+		l.Mapping = w.mapping(mappingKey{path: KernelMapping}, kernelStart, math.MaxUint64, 0)
+	} else if segment, buildID, ok := segmentOf(f); ok {
+		l.Address = segment.Address(f.Address)
+		l.Mapping = w.mapping(mappingKey{f.Binary.Path, buildID, segment.Vaddr}, segment.Vaddr, segment.Vaddr+segment.Filesz, segment.Offset)
+	} else {
+		l.Mapping = w.mapping(mappingKey{path: f.Binary.Path, buildID: f.Binary.BuildID}, 0, math.MaxUint64, 0)
+	}
+	w.locations[f] = l
+	w.profile.Location = append(w.profile.Location, l)
+	return l
+}
+
+func segmentOf(f Frame) (binary.Segment, string, bool) {
+	file, err := f.Binary.File()
+	if err != nil {
+		return binary.Segment{}, "", false
+	}
+	segment, ok := file.Segment(f.Address)
+	return segment, file.BuildID(), ok
+}
+
+func (w *writer) mapping(k mappingKey, start, limit, offset uint64) *profile.Mapping {
+	if m, ok := w.mappings[k]; ok {
+		return m
+	}
+	m := &profile.Mapping{
+		ID: uint64(len(w.profile.Mapping) + 1), Start: start, Limit: limit, Offset: offset,
+		File: k.path, BuildID: k.buildID,
+	}
+	w.mappings[k] = m
+	w.profile.Mapping = append(w.profile.Mapping, m)
+	return m
+}
+
+// lostSamples adds one sample a reason, of a single frame that names it.
+func (w *writer) lostSamples(lost map[string][]int64) {
+	for _, reason := range slices.Sorted(maps.Keys(lost)) {
+		name := fmt.Sprintf("[lost: %s]", reason)
+		function := &profile.Function{ID: uint64(len(w.profile.Function) + 1), Name: name, SystemName: name}
+		location := &profile.Location{ID: uint64(len(w.profile.Location) + 1), Line: []profile.Line{{Function: function}}}
+		w.profile.Function = append(w.profile.Function, function)
+		w.profile.Location = append(w.profile.Location, location)
+		w.profile.Sample = append(w.profile.Sample, &profile.Sample{
+			Location: []*profile.Location{location}, Value: lost[reason],
+			Label: map[string][]string{}, NumLabel: map[string][]int64{},
+		})
+	}
+}

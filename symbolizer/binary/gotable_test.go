@@ -1,0 +1,317 @@
+package binary_test
+
+import (
+	"debug/elf"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/narrows-profiler/narrows/symbolizer/binary"
+)
+
+// goReport is what testdata/goprogram prints.
+type goReport struct {
+	Base   uint64
+	Stacks [][]struct {
+		PC, Entry      uint64
+		Function, File string
+		Line           int
+		Inlined        bool
+	}
+	Points []struct {
+		PC             uint64
+		Function, File string
+		Line           int
+	}
+}
+
+// A goVariant is a way to build a Go program.
+type goVariant struct {
+	name  string
+	flags []string
+	cgo   bool
+	strip bool
+}
+
+var goVariants = []goVariant{
+	{name: "stripped", strip: true},
+	{name: "without symbols", flags: []string{"-ldflags=-s -w"}},
+	{name: "cgo PIE, stripped", flags: []string{"-buildmode=pie"}, cgo: true, strip: true},
+	{name: "PIE, stripped", flags: []string{"-buildmode=pie"}, strip: true},
+	{name: "cgo", cgo: true},
+	{name: "cgo, stripped", cgo: true, strip: true},
+	{name: "external PIE, stripped", flags: []string{"-buildmode=pie", "-ldflags=-linkmode=external"}, cgo: true, strip: true},
+}
+
+// goVersions returns the toolchains to test with and how many of goVariants
+// each gets: a selection that covers the layouts, or everything if
+// NARROWS_TEST_FULL is set.
+func goVersions() map[string]int {
+	if os.Getenv("NARROWS_TEST_FULL") == "" {
+		return map[string]int{"go1.20.14": 1, "go1.23.12": 1, "local": 3}
+	}
+	all := make(map[string]int)
+	for _, v := range []string{"go1.20.14", "go1.21.13", "go1.22.12", "go1.23.12", "go1.24.11", "go1.25.5", "local"} {
+		all[v] = len(goVariants)
+	}
+	return all
+}
+
+// buildGo builds testdata/goprogram, or skips the test if the toolchain, or the
+// C compiler for cgo, cannot be had.
+func buildGo(t testing.TB, toolchain string, v goVariant) string {
+	t.Helper()
+	environment := append(os.Environ(), "GOTOOLCHAIN="+toolchain, "GOWORK=off", "GOFLAGS=", "CGO_ENABLED=0")
+	if v.cgo {
+		tool(t, "gcc")
+		environment = append(environment, "CGO_ENABLED=1")
+	}
+	cmd := exec.Command(tool(t, "go"), "version")
+	cmd.Env = environment
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Skipf("the toolchain %s cannot be had: %v\n%s", toolchain, err, out)
+	}
+	path := filepath.Join(t.TempDir(), "goprogram")
+	cmd = exec.Command("go", append(append([]string{"build"}, v.flags...), "-o", path, ".")...)
+	cmd.Dir = filepath.Join("testdata", "goprogram")
+	cmd.Env = environment
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building with %s: %v\n%s", toolchain, err, out)
+	}
+	if v.strip {
+		run(t, "strip", path)
+	}
+	return path
+}
+
+// loadBias returns how far the program was loaded from its ELF addresses.
+func loadBias(t testing.TB, path string, base uint64) uint64 {
+	t.Helper()
+	f, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_LOAD && p.Off == 0 {
+			return base - p.Vaddr
+		}
+	}
+	t.Fatalf("%s has no segment at offset 0", path)
+	return 0
+}
+
+// TestGoTable compares frames with those that the program's own runtime gives.
+func TestGoTable(t *testing.T) {
+	for version, variants := range goVersions() {
+		for _, v := range goVariants[:variants] {
+			t.Run(version+"/"+v.name, func(t *testing.T) {
+				t.Parallel()
+				path := buildGo(t, version, v)
+				var report goReport
+				if err := json.Unmarshal(run(t, path), &report); err != nil {
+					t.Fatal(err)
+				}
+				table, err := openFile(t, path).GoTable()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !table.Inlining() {
+					t.Error("inline trees were not found")
+				}
+				bias := loadBias(t, path, report.Base)
+				checkStacks(t, table, report, bias)
+				checkPoints(t, table, report, bias)
+			})
+		}
+	}
+}
+
+func frames(t testing.TB, table *binary.GoTable, addr uint64) []binary.GoFrame {
+	t.Helper()
+	found, err := table.Frames(addr)
+	if err != nil {
+		t.Fatalf("Frames(%#x): %v", addr, err)
+	}
+	return found
+}
+
+// printed is the name as the runtime prints it.
+func printed(name string) string {
+	before, rest, generic := strings.Cut(name, "[")
+	if !generic {
+		return name
+	}
+	return before + "[...]" + rest[strings.LastIndex(rest, "]")+1:]
+}
+
+// checkStacks compares whole chains of inlined calls. The runtime gives an
+// address for each inlined call too, at which the rest of its chain is found.
+func checkStacks(t *testing.T, table *binary.GoTable, report goReport, bias uint64) {
+	t.Helper()
+	inlined, deepest := 0, 0
+	for _, stack := range report.Stacks {
+		for i := range stack {
+			if !table.Covers(stack[i].PC - 1 - bias) {
+				t.Fatalf("%s at %#x is not covered", stack[i].Function, stack[i].PC-bias)
+			}
+			end := i + 1
+			for stack[end-1].Inlined && end < len(stack) && stack[end].Entry == stack[i].Entry {
+				end++
+			}
+			got := frames(t, table, stack[i].PC-1-bias)
+			// The runtime hides wrappers that the compiler generated.
+			for len(got) > end-i && got[len(got)-1].File == "<autogenerated>" {
+				got = got[:len(got)-1]
+			}
+			if len(got) != end-i {
+				t.Errorf("%d frames at %#x, want %d: %v, want %v", len(got), stack[i].PC-bias, end-i, got, stack[i:end])
+				continue
+			}
+			for k, want := range stack[i:end] {
+				if printed(got[k].Function) != want.Function || got[k].File != want.File || got[k].Line != want.Line {
+					t.Errorf("frame %d at %#x is %v, want %v", k, stack[i].PC-bias, got[k], want)
+				}
+				checkStartLine(t, got[k])
+				if want.Inlined {
+					inlined++
+				}
+			}
+			deepest = max(deepest, len(got))
+		}
+	}
+	if inlined < 20 || deepest < 4 {
+		t.Errorf("the stacks have %d inlined frames, %d deep: too few to show anything", inlined, deepest)
+	}
+}
+
+// checkStartLine looks into the source of the program under test.
+func checkStartLine(t *testing.T, f binary.GoFrame) {
+	t.Helper()
+	if !strings.HasPrefix(f.Function, "main.") || filepath.Base(f.File) != "main.go" {
+		return
+	}
+	source, err := os.ReadFile(filepath.Join("testdata", "goprogram", "main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(source), "\n")
+	if f.StartLine < 1 || f.StartLine > len(lines) || !strings.Contains(lines[f.StartLine-1], "func") || f.StartLine > f.Line {
+		t.Errorf("%s starts at line %d, which is no function above line %d", f.Function, f.StartLine, f.Line)
+	}
+}
+
+// checkPoints compares the innermost frame at addresses throughout the code.
+func checkPoints(t *testing.T, table *binary.GoTable, report goReport, bias uint64) {
+	t.Helper()
+	compared, padding := 0, 0
+	for _, want := range report.Points {
+		got := frames(t, table, want.PC-bias)
+		if want.File == "?" {
+			// The runtime's answer for what no line is known of: padding, of
+			// which it names the function before.
+			if padding++; len(got) > 0 && got[0].Line != 0 {
+				t.Errorf("%#x has line %v, the runtime knows none", want.PC-bias, got[0])
+			}
+			continue
+		}
+		compared++
+		// The runtime takes the name at offset 0 of its table for none, though
+		// it is that of the program's first function.
+		if want.Function == "" && len(got) > 0 {
+			want.Function = printed(got[0].Function)
+		}
+		if len(got) == 0 || printed(got[0].Function) != want.Function || got[0].File != want.File || got[0].Line != want.Line {
+			t.Errorf("%#x is %v, want %v", want.PC-bias, got, want)
+		}
+	}
+	if compared < 10000 || padding > compared/10 {
+		t.Errorf("%d points compared, %d in padding: too few to show anything", compared, padding)
+	}
+}
+
+// TestGoTableOuter compares the function that has the code with the ELF symbol
+// there, at every function of a program that has both.
+func TestGoTableOuter(t *testing.T) {
+	path := buildGo(t, "local", goVariant{cgo: true})
+	table, err := openFile(t, path).GoTable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared := 0
+	for _, s := range truth(t, path) {
+		if !table.Covers(s.Value) {
+			continue
+		}
+		for _, addr := range []uint64{s.Value, s.Value + s.Size/2, s.Value + s.Size - 1} {
+			got := frames(t, table, addr)
+			if len(got) == 0 {
+				t.Errorf("%#x of %s has no frames", addr, s.Name)
+				continue
+			}
+			compared++
+			// The linker writes the middle dot as a dot into the ELF table.
+			if name := strings.ReplaceAll(got[len(got)-1].Function, "·", "."); name != s.Name && !strings.HasPrefix(s.Name, name+".abi") {
+				t.Errorf("%#x is in %s, want %s", addr, name, s.Name)
+			}
+		}
+		// After the function comes padding or another function. Only the
+		// linker's markers, which have no lines, have no end either.
+		if after := frames(t, table, s.Value+s.Size); len(after) > 0 && after[len(after)-1].Function == s.Name && after[0].Line > 0 {
+			t.Errorf("the byte after %s is named after it", s.Name)
+		}
+	}
+	if compared < 5000 {
+		t.Errorf("%d addresses compared, too few", compared)
+	}
+}
+
+func TestGoTableOfOthers(t *testing.T) {
+	if _, err := openFile(t, compileC(t, "-O1")).GoTable(); !errors.Is(err, binary.ErrNoGoTable) {
+		t.Errorf("a C program: %v, want ErrNoGoTable", err)
+	}
+}
+
+// TestGoTableVersions changes the first bytes of the table to those of other
+// versions.
+func TestGoTableVersions(t *testing.T) {
+	path := buildGo(t, "local", goVariant{})
+	f, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	section := f.Section(".gopclntab")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(b []byte){
+		"Go 1.18":           func(b []byte) { b[0] = 0xf0 },
+		"a future magic":    func(b []byte) { b[0] = 0xf2 },
+		"padding in use":    func(b []byte) { b[4] = 1 },
+		"strange quantum":   func(b []byte) { b[6] = 3 },
+		"strange pointer":   func(b []byte) { b[7] = 16 },
+		"an inserted field": func(b []byte) { copy(b[32:], slices.Clone(b[24:72])) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			changed := slices.Clone(data)
+			change(changed[section.Offset:])
+			f, err := binary.Open(strings.NewReader(string(changed)), int64(len(changed)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.GoTable(); !errors.Is(err, binary.ErrGoTableVersion) && !errors.Is(err, binary.ErrMalformed) {
+				t.Errorf("GoTable: %v, want ErrGoTableVersion or ErrMalformed", err)
+			}
+			if _, err := f.Symbols(); err != nil {
+				t.Errorf("the ELF symbols are gone too: %v", err)
+			}
+		})
+	}
+}

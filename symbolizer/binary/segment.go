@@ -1,0 +1,57 @@
+package binary
+
+// A Segment is an executable PT_LOAD row of the program header table: code that
+// the kernel maps. All fields are bytes or byte addresses as the file has them.
+type Segment struct {
+	Offset uint64 // p_offset, where the segment begins in the file
+	Vaddr  uint64 // p_vaddr, the ELF virtual address of its first byte
+	Filesz uint64 // p_filesz, how many of its bytes the file has
+	Memsz  uint64 // p_memsz, how many bytes it takes in memory
+}
+
+// Address turns an offset in the file into the ELF virtual address of the same
+// byte. The offset must lie in the segment.
+func (s Segment) Address(fileOffset uint64) uint64 { return fileOffset - s.Offset + s.Vaddr }
+
+// Segment returns the executable segment that has the byte at fileOffset, and
+// false if no executable segment has it: such a byte is not code, whatever is
+// mapped around it, because mappings are whole pages and segments are not.
+func (f *File) Segment(fileOffset uint64) (Segment, bool) {
+	for _, p := range f.programs {
+		if p.executable() && fileOffset >= p.offset && fileOffset-p.offset < p.filesz {
+			return p.segment(), true
+		}
+	}
+	return Segment{}, false
+}
+
+// Executable returns the executable segment that has the ELF virtual address
+// addr, and false if none has it.
+func (f *File) Executable(addr uint64) (Segment, bool) {
+	for _, p := range f.programs {
+		if p.executable() && addr >= p.vaddr && addr-p.vaddr < p.filesz {
+			return p.segment(), true
+		}
+	}
+	return Segment{}, false
+}
+
+func (p program) executable() bool {
+	return p.kind == segmentLoad && p.flags&segmentFlagExecute != 0
+}
+
+func (p program) segment() Segment {
+	return Segment{Offset: p.offset, Vaddr: p.vaddr, Filesz: p.filesz, Memsz: p.memz}
+}
+
+// loaded fills data with the bytes that a loader would put at the ELF virtual
+// address addr, before relocation.
+func (f *File) loaded(data []byte, addr uint64) error {
+	for _, p := range f.programs {
+		if p.kind == segmentLoad && addr >= p.vaddr && addr-p.vaddr < p.filesz &&
+			uint64(len(data)) <= p.filesz-(addr-p.vaddr) {
+			return f.readInto(data, p.offset+(addr-p.vaddr))
+		}
+	}
+	return ErrMalformed
+}

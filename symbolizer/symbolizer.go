@@ -1,0 +1,199 @@
+package symbolizer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/symbolizer/kallsyms"
+)
+
+// KernelMapping is the File of the Mapping that kernel locations hang on, as
+// perf names it.
+const KernelMapping = "[kernel.kallsyms]"
+
+// Binaries opens the binaries that mappings name. The privileged side
+// implements it; it decides what a mapping's file is and may be read.
+type Binaries interface {
+	// Binary returns the bytes of the binary behind m and how many there are.
+	// The reader is used until the Symbolizer forgets the binary, and then
+	// closed if it is an io.Closer. m must not be changed.
+	Binary(m *profile.Mapping) (r io.ReaderAt, size int64, err error)
+}
+
+// A Config says what a Symbolizer names frames with.
+type Config struct {
+	// Binaries opens binaries. With nil, no native frame is named.
+	Binaries Binaries
+	// Kernel names kernel frames; it must be of the kernel, and of the boot,
+	// that was profiled. With nil, none is named.
+	Kernel *kallsyms.Table
+	// MaxBinaries bounds how many binaries are kept open between calls; 0
+	// means 128.
+	MaxBinaries int
+	// MaxMemory bounds the bytes that tables and names kept between calls
+	// take, about; 0 means 256 MiB. One binary's tables are kept even if they
+	// alone exceed it.
+	MaxMemory int
+}
+
+// A Symbolizer names the frames of profiles, and keeps what it has read of a
+// binary for the next one. It must not be used by two goroutines at once.
+type Symbolizer struct {
+	config Config
+	cache  cache
+}
+
+// New returns a Symbolizer. Close it to close the binaries it has open.
+func New(c Config) *Symbolizer {
+	if c.MaxBinaries <= 0 {
+		c.MaxBinaries = 128
+	}
+	if c.MaxMemory <= 0 {
+		c.MaxMemory = 256 << 20
+	}
+	return &Symbolizer{config: c, cache: newCache(c.MaxBinaries, c.MaxMemory)}
+}
+
+// Close closes all binaries. The Symbolizer can still be used, and opens them
+// again.
+func (s *Symbolizer) Close() error { return s.cache.clear() }
+
+// Symbolize names the locations of p in place. Locations that have lines are
+// left alone, except for those that an earlier call could only name by their
+// address: they are tried again.
+//
+// The flags of each mapping say what its locations have afterwards:
+// HasFunctions is set if at least one has the name of a function, HasFilenames
+// and HasLineNumbers if at least one has those, HasInlineFrames if at least one
+// stands for several functions.
+//
+// A binary that cannot be opened, or is not the one that was profiled, is no
+// error; Statistics says so. An error means that ctx ended, or that p is not a
+// valid profile; p is then valid if it was before, with some locations named.
+func (s *Symbolizer) Symbolize(ctx context.Context, p *profile.Profile) (Statistics, error) {
+	if err := checkProfile(p); err != nil {
+		return Statistics{}, fmt.Errorf("symbolizing: %w", err)
+	}
+	n := newNamer(p)
+	defer n.finish()
+	defer s.cache.endCall()
+	var stats []*BinaryStatistics
+	for _, group := range groupByMapping(p) {
+		b, err := s.symbolizeMapping(ctx, n, group)
+		stats = append(stats, b)
+		if err != nil {
+			return collect(stats), fmt.Errorf("symbolizing %q: %w", b.File, err)
+		}
+	}
+	return collect(stats), nil
+}
+
+// A mappingGroup is the locations of one mapping; mapping is nil for those
+// without.
+type mappingGroup struct {
+	mapping   *profile.Mapping
+	locations []*profile.Location
+}
+
+func groupByMapping(p *profile.Profile) []mappingGroup {
+	index := make(map[*profile.Mapping]int)
+	var groups []mappingGroup
+	for _, l := range p.Location {
+		i, ok := index[l.Mapping]
+		if !ok {
+			i = len(groups)
+			index[l.Mapping] = i
+			groups = append(groups, mappingGroup{mapping: l.Mapping})
+		}
+		groups[i].locations = append(groups[i].locations, l)
+	}
+	return groups
+}
+
+// symbolizeMapping names the locations of one mapping and sets its flags.
+func (s *Symbolizer) symbolizeMapping(ctx context.Context, n *namer, g mappingGroup) (*BinaryStatistics, error) {
+	stats := newBinaryStatistics(g)
+	defer setFlags(g)
+	var r resolver
+	for i, l := range g.locations {
+		if i%256 == 0 && ctx.Err() != nil {
+			return stats, ctx.Err()
+		}
+		if len(l.Line) > 0 && !isPlaceholder(l) {
+			stats.Kept++
+			continue
+		}
+		if r == nil { // a mapping that is named already need not be opened
+			r = s.resolver(g.mapping, stats)
+		}
+		found := r.resolve(l.Address)
+		if len(found.frames) == 0 {
+			n.placeholder(l, found.address)
+			stats.unnamed(found.reason, 1)
+			continue
+		}
+		n.name(l, found.frames)
+		stats.Named++
+		stats.Frames += len(found.frames)
+	}
+	return stats, nil
+}
+
+// resolver returns what names the addresses of a mapping, and notes in stats
+// what concerns the binary as a whole.
+func (s *Symbolizer) resolver(m *profile.Mapping, stats *BinaryStatistics) resolver {
+	switch {
+	case m == nil:
+		return unresolved(NoMapping)
+	case strings.HasPrefix(m.File, KernelMapping):
+		if s.config.Kernel == nil {
+			return unresolved(NoKernelSymbols)
+		}
+		return kernelResolver{s.config.Kernel}
+	case m.File == "":
+		return unresolved(NoFile)
+	case s.config.Binaries == nil:
+		return unresolved(NotOpened)
+	}
+	b, reason, err := s.open(m)
+	if err != nil {
+		stats.Detail = err.Error()
+		return unresolved(reason)
+	}
+	stats.Unverified = m.BuildID == ""
+	return binaryResolver{b, m}
+}
+
+// checkProfile refuses what would make the rest of this package panic; a
+// profile that passed CheckValid passes.
+func checkProfile(p *profile.Profile) error {
+	if p == nil {
+		return errors.New("no profile")
+	}
+	known := make(map[*profile.Mapping]bool, len(p.Mapping))
+	for _, m := range p.Mapping {
+		if m == nil {
+			return errors.New("the profile has a nil mapping")
+		}
+		known[m] = true
+	}
+	for _, f := range p.Function {
+		if f == nil {
+			return errors.New("the profile has a nil function")
+		}
+	}
+	for _, l := range p.Location {
+		if l == nil {
+			return errors.New("the profile has a nil location")
+		}
+		if l.Mapping != nil && !known[l.Mapping] {
+			return fmt.Errorf("location %d hangs on a mapping that the profile does not list", l.ID)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,38 @@
+package plan
+
+import (
+	"github.com/narrows-profiler/narrows/workloads/load"
+	"github.com/narrows-profiler/narrows/workloads/ryot"
+)
+
+// Benchmark is one row of the plan.
+type Benchmark struct {
+	Name string
+	// Suite is "microbenchmarks", "macrobenchmarks" or "profiling".
+	Suite string
+	// Component is the service the benchmark is about, or "all".
+	Component string
+	// Services are those it needs up, in the order in which they start.
+	Services []string
+	// Iterations is how many measured requests it has unless told otherwise.
+	Iterations int
+	// Target is what it should reach, in words.
+	Target string
+	Run    load.Benchmark
+}
+
+// Benchmarks returns the plan in the order in which it runs.
+func Benchmarks() []Benchmark {
+	return []Benchmark{
+		{
+			Name: "FirstTokenLatencyBenchmark", Suite: "microbenchmarks", Component: ryot.Service,
+			Services: []string{ryot.Service}, Iterations: 100,
+			Target: "TTFT < 100 ms (95th percentile)", Run: ryot.FirstTokenLatency,
+		},
+		{
+			Name: "TokenGenerationBenchmark", Suite: "microbenchmarks", Component: ryot.Service,
+			Services: []string{ryot.Service}, Iterations: 100,
+			Target: "> 50 tokens/s (mean)", Run: ryot.TokenGeneration,
+		},
+	}
+}

@@ -1,0 +1,178 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/narrows-profiler/narrows/workloads/load"
+	"github.com/narrows-profiler/narrows/workloads/metrics"
+	"github.com/narrows-profiler/narrows/workloads/service"
+)
+
+// Observer learns what is running, at the instant it begins. Its methods may be
+// called from any goroutine, but calls of Mark never overlap; they have to
+// return quickly, as the load waits for them.
+type Observer interface {
+	// Mark begins a phase of a benchmark. Both are empty once none runs.
+	Mark(benchmark, phase string)
+	// Service says that a process of a service is up, before any request: its
+	// samples carry the name. It is not called for an external service whose
+	// process is unknown.
+	Service(name string, pid int)
+	// Progress says how many requests of a benchmark are over. Total is 0 when
+	// a duration bounds it.
+	Progress(benchmark string, done, total int)
+}
+
+// Sink keeps what comes out.
+type Sink interface {
+	Metrics(document *metrics.Document) error
+	// Requests opens the place for a benchmark's request records, JSON lines
+	// that are each one Write.
+	Requests(benchmark string) (io.WriteCloser, error)
+}
+
+// Runner runs benchmarks.
+type Runner struct {
+	// Benchmarks are run in this order.
+	Benchmarks []Benchmark
+	// Commands start the reference services, by service. Targets are the URLs
+	// of external services, which go first.
+	Commands map[string]service.Command
+	Targets  map[string]string
+	// Options hold for every benchmark; Iterations of 0 without a Duration are
+	// each benchmark's own.
+	Options  load.Options
+	Observer Observer
+	Sink     Sink
+	// Version is Narrows' own, for the documents.
+	Version string
+}
+
+// DefaultSeed is the seed of prompts and schedules unless told otherwise.
+const DefaultSeed = 1
+
+// Check finds out, without running anything, whether every service that the
+// benchmarks need has a command or answers at its URL.
+func (r *Runner) Check(ctx context.Context) error {
+	var errs []error
+	checked := make(map[string]bool)
+	for _, benchmark := range r.Benchmarks {
+		for _, name := range benchmark.Services {
+			if checked[name] {
+				continue
+			}
+			checked[name] = true
+			if address, external := r.Targets[name]; external {
+				_, err := service.Connect(ctx, name, address)
+				errs = append(errs, err)
+			} else if len(r.Commands[name].Arguments) == 0 {
+				errs = append(errs, fmt.Errorf("no command starts the reference service %s; give --target %s=URL", name, name))
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Targets)) {
+		if !checked[name] {
+			errs = append(errs, fmt.Errorf("a target is given for %q, which none of the chosen benchmarks drives", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Run checks the services and runs the benchmarks one after another, each on
+// freshly started reference services that end with it. A benchmark that fails
+// does not keep the next from running; ctx does, and what was measured until
+// then has been given to the sink. The error joins all failures.
+func (r *Runner) Run(ctx context.Context) error {
+	if err := r.Check(ctx); err != nil {
+		return err
+	}
+	var errs []error
+	for _, benchmark := range r.Benchmarks {
+		if ctx.Err() != nil {
+			break
+		}
+		if err := r.one(ctx, benchmark); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", benchmark.Name, err))
+		}
+	}
+	if ctx.Err() != nil {
+		errs = append(errs, context.Cause(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// one runs a single benchmark with its services.
+func (r *Runner) one(ctx context.Context, benchmark Benchmark) (err error) {
+	endpoints := make(map[string]service.Endpoint)
+	for _, name := range benchmark.Services {
+		endpoint, stop, startErr := r.start(ctx, name)
+		if startErr != nil {
+			return startErr
+		}
+		defer func() { err = errors.Join(err, stop()) }()
+		endpoints[name] = endpoint
+		if endpoint.PID > 0 {
+			r.Observer.Service(name, endpoint.PID)
+		}
+	}
+	return r.measure(ctx, benchmark, endpoints)
+}
+
+// start brings a service up, or reaches it, and returns how to end it.
+func (r *Runner) start(ctx context.Context, name string) (service.Endpoint, func() error, error) {
+	if address, external := r.Targets[name]; external {
+		endpoint, err := service.Connect(ctx, name, address)
+		return endpoint, func() error { return nil }, err
+	}
+	process, err := service.Start(ctx, r.Commands[name])
+	if err != nil {
+		return service.Endpoint{}, nil, err
+	}
+	return process.Endpoint, process.Stop, nil
+}
+
+// measure runs the benchmark itself and hands its document to the sink.
+func (r *Runner) measure(ctx context.Context, benchmark Benchmark, endpoints map[string]service.Endpoint) (err error) {
+	requests, err := r.Sink.Requests(benchmark.Name)
+	if err != nil {
+		return fmt.Errorf("opening the request records: %w", err)
+	}
+	defer func() { err = errors.Join(err, requests.Close()) }()
+	options := r.Options
+	if options.Iterations == 0 && options.Duration == 0 {
+		options.Iterations = benchmark.Iterations
+	}
+	if options.Seed == 0 {
+		options.Seed = DefaultSeed
+	}
+	var marking sync.Mutex
+	document, err := benchmark.Run(ctx, load.Assignment{
+		Name:      benchmark.Name,
+		Endpoints: endpoints,
+		Options:   options,
+		Mark: func(phase string) {
+			marking.Lock()
+			defer marking.Unlock()
+			r.Observer.Mark(benchmark.Name, phase)
+		},
+		Progress:     func(done, total int) { r.Observer.Progress(benchmark.Name, done, total) },
+		Record:       metrics.NewRequestWriter(requests).Write,
+		RequestsFile: "requests/" + benchmark.Name + ".ndjson",
+		Version:      r.Version,
+	})
+	r.Observer.Mark("", "")
+	if document == nil {
+		return err
+	}
+	err = errors.Join(err, r.Sink.Metrics(document))
+	if document.Status == metrics.Failed {
+		err = errors.Join(err, fmt.Errorf("the benchmark failed: %s", document.StatusReason))
+	}
+	return err
+}

@@ -1,0 +1,384 @@
+package service
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// roleVariable makes this test binary play a service.
+const roleVariable = "NARROWS_TEST_SERVICE_ROLE"
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		play(role)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func play(role string) {
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM)
+	switch role {
+	case "dies":
+		fmt.Fprintln(os.Stderr, "loading the weights: \x1b[31mno such file")
+		os.Exit(3)
+	case "silent":
+		<-terminated
+	case "chatty":
+		fmt.Println("hello, I am a service")
+		<-terminated
+	case "endless line":
+		for {
+			if _, err := os.Stdout.WriteString(strings.Repeat("x", 4096)); err != nil {
+				return
+			}
+		}
+	case "other":
+		announce("sigmalang", "http://127.0.0.1:1")
+		<-terminated
+	case "elsewhere":
+		announce("ryot", "http://192.0.2.1:80")
+		<-terminated
+	case "stubborn":
+		signal.Ignore(syscall.SIGTERM)
+		announce("ryot", "http://127.0.0.1:1")
+		select {}
+	case "crashes":
+		announce("ryot", "http://127.0.0.1:1")
+		fmt.Fprintln(os.Stderr, "panic: index out of range")
+		os.Exit(2)
+	case "hoarder":
+		hoard := make([]byte, 64<<20)
+		for i := range hoard {
+			hoard[i] = byte(i)
+		}
+		announce("ryot", "http://127.0.0.1:1")
+		<-terminated
+		runtime.KeepAlive(hoard)
+	case "well":
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			panic(err)
+		}
+		announce("ryot", "http://"+listener.Addr().String()+"/")
+		fmt.Println("later lines are dropped")
+		<-terminated
+	case "parent":
+		process, err := Start(context.Background(), Command{Service: "ryot", Arguments: []string{"env", roleVariable + "=well", os.Args[0]}})
+		fmt.Println(process.PID, err)
+		select {}
+	}
+}
+
+func announce(service, url string) {
+	line, err := json.Marshal(announcement{Service: service, URL: url, PID: os.Getpid(), Model: "tiny"})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(string(line))
+}
+
+// as returns a command that plays the given role.
+func as(t *testing.T, role string) Command {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Command{Service: "ryot", Arguments: []string{"env", roleVariable + "=" + role, self}}
+}
+
+func TestStartAndStop(t *testing.T) {
+	process, err := Start(t.Context(), as(t, "well"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if process.Kind != Reference || process.Model != "tiny" || process.PID != process.cmd.Process.Pid || strings.HasSuffix(process.URL, "/") {
+		t.Errorf("endpoint %+v", process.Endpoint)
+	}
+	if err := process.Stop(); err != nil {
+		t.Error(err)
+	}
+	if state := process.cmd.ProcessState; !state.Success() {
+		t.Errorf("ended as %v, want a clean end by SIGTERM", state)
+	}
+}
+
+func TestStopKillsTheStubborn(t *testing.T) {
+	command := as(t, "stubborn")
+	command.Grace = 100 * time.Millisecond
+	process, err := Start(t.Context(), command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Stop(); err != nil {
+		t.Error(err)
+	}
+	if status := process.cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGKILL {
+		t.Errorf("ended as %v, want SIGKILL", process.cmd.ProcessState)
+	}
+}
+
+func TestStopTellsOfACrash(t *testing.T) {
+	process, err := Start(t.Context(), as(t, "crashes"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-process.Exited()
+	if err := process.Stop(); err == nil || !strings.Contains(err.Error(), "index out of range") || !strings.Contains(err.Error(), "exit status 2") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestStartFails(t *testing.T) {
+	for role, want := range map[string]string{
+		"dies":         "exit status 3",
+		"silent":       "not ready after",
+		"chatty":       "no announcement",
+		"endless line": "no announcement",
+		"other":        "announced service",
+		"elsewhere":    "announced service",
+	} {
+		t.Run(role, func(t *testing.T) {
+			command := as(t, role)
+			command.ReadyTimeout = 20 * time.Second
+			if role == "silent" {
+				command.ReadyTimeout = 200 * time.Millisecond
+			}
+			_, err := Start(t.Context(), command)
+			if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\x1b") {
+				t.Errorf("error %q, want one with %q", err, want)
+			}
+			if role == "dies" && !strings.Contains(err.Error(), "no such file") {
+				t.Errorf("error %q lacks the standard error", err)
+			}
+		})
+	}
+	if _, err := Start(t.Context(), Command{Service: "ryot", Arguments: []string{"/nonexistent/program"}}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a missing program: %v", err)
+	}
+	if _, err := Start(t.Context(), Command{Service: "ryot"}); err == nil {
+		t.Error("no command accepted")
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	interrupted := errors.New("interrupted")
+	cancel(interrupted)
+	if _, err := Start(ctx, as(t, "silent")); !errors.Is(err, interrupted) {
+		t.Errorf("a canceled start: %v", err)
+	}
+}
+
+// A killed parent must not leave the service behind.
+func TestServiceDiesWithItsParent(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent := exec.Command(self)
+	parent.Env = append(os.Environ(), roleVariable+"=parent")
+	output, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = parent.Process.Kill(); _ = parent.Wait() }()
+	line, err := bufio.NewReader(output).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, _, _ := strings.Cut(line, " ")
+	pid, err := strconv.Atoi(number)
+	if err != nil {
+		t.Fatalf("the parent said %q", line)
+	}
+	if err := syscall.Kill(pid, 0); err != nil {
+		t.Fatalf("the service is not there: %v", err)
+	}
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		if !alive(pid) {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Errorf("process %d outlived its parent by ten seconds", pid)
+}
+
+// alive tells a running process from a zombie that nobody has reaped.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(after, "Z") && !strings.HasPrefix(after, "X")
+}
+
+func TestMemoryOfATree(t *testing.T) {
+	command := as(t, "hoarder")
+	process, err := Start(t.Context(), command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch, err := WatchMemory(process.PID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, err := watch.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if alone < 64<<20 || alone > 256<<20 {
+		t.Errorf("peak %d MiB of a process that touched 64 MiB", alone>>20)
+	}
+	// Seen from its parent, this test, the hoarder is a part of the tree.
+	tree, err := WatchMemory(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if whole, err := tree.Stop(); err != nil || whole <= alone {
+		t.Errorf("the tree's peak %d (%v), the child's %d", whole, err, alone)
+	}
+	gone, err := WatchMemory(process.PID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if peak, err := gone.Stop(); err == nil {
+		t.Errorf("peak %d of a process that ended in between", peak)
+	}
+	if _, err := WatchMemory(process.PID); err == nil {
+		t.Error("a process that is gone can be watched")
+	}
+}
+
+func TestConnect(t *testing.T) {
+	answers := map[string]http.HandlerFunc{
+		"/health":    func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") },
+		"/v1/models": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"data":[{"id":"mo\u001bdel"}]}`) },
+	}
+	for _, test := range []struct {
+		name  string
+		paths []string
+		model string
+		works bool
+	}{
+		{"both", []string{"/health", "/v1/models"}, "mo del", true},
+		{"health only", []string{"/health"}, "", true},
+		{"models only", []string{"/v1/models"}, "mo del", true},
+		{"neither", nil, "", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			mux := http.NewServeMux()
+			for _, path := range test.paths {
+				mux.HandleFunc(path, answers[path])
+			}
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := &http.Server{Handler: mux}
+			over := make(chan struct{})
+			go func() { defer close(over); _ = server.Serve(listener) }()
+			defer func() { server.Close(); <-over }()
+			endpoint, err := Connect(t.Context(), "ryot", "http://user:secret@"+listener.Addr().String()+"/")
+			if !test.works {
+				if err == nil || !strings.Contains(err.Error(), "--target ryot=URL") || !strings.Contains(err.Error(), "404") || strings.Contains(err.Error(), "secret") {
+					t.Errorf("error %q", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if endpoint.Kind != External || endpoint.Model != test.model || strings.Contains(endpoint.Redacted(), "secret") {
+				t.Errorf("endpoint %+v", endpoint)
+			}
+			if endpoint.PID != os.Getpid() {
+				t.Errorf("found process %d (%s), want this one, %d", endpoint.PID, endpoint.PIDUnknown, os.Getpid())
+			}
+		})
+	}
+}
+
+func TestConnectRefused(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().(*net.TCPAddr)
+	listener.Close()
+	if _, err := Connect(t.Context(), "ryot", "http://"+address.String()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("%v", err)
+	}
+	if pid, err := FindListener(address.Port); err == nil {
+		t.Errorf("process %d is said to listen on a closed port", pid)
+	}
+	for _, address := range []string{"", "localhost:80", "ftp://localhost", "http://"} {
+		if _, err := Connect(t.Context(), "ryot", address); err == nil || !strings.Contains(err.Error(), "--target ryot=URL") {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}
+
+// A listener that a child process holds is found there, on IPv6 as well.
+func TestFindListenerOfAnotherProcess(t *testing.T) {
+	process, err := Start(t.Context(), as(t, "well"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer process.Stop()
+	_, port, _ := strings.Cut(strings.TrimPrefix(process.URL, "http://"), ":")
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pid, err := FindListener(number); err != nil || pid != process.PID {
+		t.Errorf("found %d (%v), want %d", pid, err, process.PID)
+	}
+	six, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		t.Skip("no IPv6 loopback here")
+	}
+	defer six.Close()
+	if pid, err := FindListener(six.Addr().(*net.TCPAddr).Port); err != nil || pid != os.Getpid() {
+		t.Errorf("IPv6: found %d (%v), want %d", pid, err, os.Getpid())
+	}
+}
+
+func TestTail(t *testing.T) {
+	var last tail
+	if last.text() != "" {
+		t.Error("words of a silent process")
+	}
+	for i := range 10_000 {
+		fmt.Fprintf(&last, "line %d\n", i)
+	}
+	lines := strings.Split(last.text(), "\n")
+	if len(lines) != 20 || lines[19] != "    line 9999" || lines[0] != "    line 9980" {
+		t.Errorf("%d lines from %q to %q", len(lines), lines[0], lines[len(lines)-1])
+	}
+}
