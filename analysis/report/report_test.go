@@ -79,6 +79,7 @@ func TestMarkdownHoldsEveryPart(t *testing.T) {
 		"`" + module + "(*Model).Forward` in 100.0 % of its time",
 		"go tool pprof -symbolize=none -sample_index=cpu -relative_percentages -tagfocus='^benchmark:FirstTokenLatencyBenchmark$,^service:ryot$' -peek=",
 		"| Lost | 240.0 ms | 0.4 % |", "| missed ticks | 24 | CPU 0 and 1 |",
+		"- `FirstTokenLatencyBenchmark`: the service gave no token count for 3 of 280 answers; their content chunks were counted.",
 		"20 of 300 requests gave no valid answer (20 timeout)",
 		"| `session.json` |", "| `windows/` (6 files) |",
 	} {
@@ -185,7 +186,7 @@ func planted(t testing.TB, d *Data, name string) *Data {
 	m.Metrics = map[string]*float64{name: pointer(1), "other" + name: nil}
 	m.Unavailable = map[string]string{"other" + name: name}
 	m.Targets = []metrics.Target{{Metric: name, Comparison: name, Unit: name, Verdict: metrics.Verdict(name), Reason: name}}
-	m.Load.Model = name
+	m.Load.Model, m.Notes = name, []string{name}
 	ranking := *d.Ranking
 	b := ranking.Top[0]
 	b.Function, b.Binary, b.File, b.Benchmark, b.Service, b.Title, b.PriorityReason, b.Priority = name, name, name, name, name, name, name, rank.Priority(name)

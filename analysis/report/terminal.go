@@ -205,7 +205,7 @@ func seen(d *Data) string {
 	if a == nil {
 		return "how much of the CPU time was seen is unknown"
 	}
-	return fmt.Sprintf("%s of %s CPU time seen, %s lost", percent(ratio(a.Total.SeenNS, a.Total.ExpectedNS)), cpuTime(a.Total.ExpectedNS), cpuTime(a.Total.LostNS))
+	return fmt.Sprintf("%s of %s CPU time seen, %s lost", percent(ratio(a.Total.SeenNS, a.Total.ExpectedNS)), cpuTime(a.Total.ExpectedNS), lostTime(a.Total.LostNS))
 }
 
 // ownCost says what the recording took from the machine.

@@ -17,7 +17,6 @@ import (
 // reader's memory.
 const (
 	maxDocumentBytes = 256 << 20
-	maxMetricsBytes  = 16 << 20
 	maxMetricsFiles  = 10_000
 	maxProfileBytes  = 2 << 30 // uncompressed
 )
