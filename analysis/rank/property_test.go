@@ -28,7 +28,7 @@ func TestPayoffNeverExceedsTheShare(t *testing.T) {
 // that keys collide.
 func randomWindows(t *rapid.T) [][]drawn {
 	return rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) drawn {
-		stack := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c", "d+e", "[lost: missed ticks]"}), 0, 4).Draw(t, "stack")
+		stack := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c", "d|e", "[lost: missed ticks]"}), 0, 4).Draw(t, "stack")
 		return drawn{
 			stack:  strings.Join(stack, ";"),
 			n:      rapid.Int64Range(0, 60).Draw(t, "n"),
@@ -73,7 +73,7 @@ func TestSharesAddUpToAtMostOne(t *testing.T) {
 				sum := 0.0
 				for _, b := range s.Bottlenecks {
 					sum += b.Share
-					machine += b.MachineShare
+					machine += b.RecordedShare
 					if b.Interval.Low > b.Share || b.Interval.High < b.Share || b.Interval.Low < 0 || b.Interval.High > 1 {
 						rt.Fatalf("the interval %+v does not hold the share %v", b.Interval, b.Share)
 					}

@@ -65,11 +65,11 @@ func TestKnownSplitIsRankedAsItIs(t *testing.T) {
 		t.Errorf("shares (-want +got):\n%s", diff)
 	}
 	top := s.Bottlenecks[0]
-	if top.Function != "matmul" || top.SelfNS != 500*tick || top.Samples != 500 || top.MachineShare != 0.25 || top.File != "src/matmul.go" || top.Line != 6 {
+	if top.Function != "matmul" || top.SelfNS != 500*tick || top.Samples != 500 || top.RecordedShare != 0.25 || top.File != "src/matmul.go" || top.Line != 6 {
 		t.Errorf("first is %+v", top)
 	}
-	if s.MachineShare != 0.5 || r.Ranked[0].NoServiceNS != 1000*tick {
-		t.Errorf("the service has %v of the machine, no service %d ns", s.MachineShare, r.Ranked[0].NoServiceNS)
+	if s.RecordedShare != 0.5 || r.Ranked[0].NoServiceNS != 1000*tick {
+		t.Errorf("the service has %v of the machine, no service %d ns", s.RecordedShare, r.Ranked[0].NoServiceNS)
 	}
 	if top.Payoff.SavingAtMost != 0.5 || *top.Payoff.SpeedupAtMost != 2 || !strings.Contains(top.Payoff.Statement, "at most 50.0 %") {
 		t.Errorf("payoff %+v", top.Payoff)
@@ -85,7 +85,7 @@ func TestRecursionAndInliningCountOnce(t *testing.T) {
 	b := newBuilder().
 		add("walk;walk;walk;visit;main", 100, ryot).
 		add("walk;visit;main", 100, ryot).
-		add("dot+matmul;walk;main", 200, ryot)
+		add("dot|matmul;walk;main", 200, ryot)
 	r := rankAll(t, nil, b)
 	list := r.Ranked[0].Services[0].Bottlenecks
 	if diff := cmp.Diff(map[string]float64{"dot": 0.5, "walk": 0.5}, shares(list)); diff != "" {
@@ -160,6 +160,20 @@ func TestPlacesAreKeyedByBinaryToo(t *testing.T) {
 	list := rankAll(t, nil, b).Ranked[0].Services[0].Bottlenecks
 	if len(list) != 2 || list[0].Binary != "/lib/other.so" || list[0].Share != 0.75 || list[1].Share != 0.25 {
 		t.Errorf("ranked %+v", list)
+	}
+}
+
+func TestUnnamedCodeIsOnePlaceOfItsBinary(t *testing.T) {
+	b := newBuilder().add("named;main", 70, ryot)
+	for range 3 { // none has enough samples alone
+		b.add("[service+0x1a"+strings.Repeat("0", len(b.p.Sample))+"];main", 10, ryot)
+	}
+	list := rankAll(t, nil, b).Ranked[0].Services[0].Bottlenecks
+	if diff := cmp.Diff(map[string]float64{"named": 0.7, "[unnamed code in service]": 0.3}, shares(list)); diff != "" {
+		t.Fatalf("shares (-want +got):\n%s", diff)
+	}
+	if want := `-peek='^\[service\+0x[0-9a-f]+\]$'`; !strings.Contains(list[1].Evidence, want) {
+		t.Errorf("the evidence is shown by %s, want %s", list[1].Evidence, want)
 	}
 }
 

@@ -42,7 +42,7 @@ func TestTerminalSaysWhatWasFound(t *testing.T) {
 		`(?m)^   3  1\d\.\d %    .* llama\.softmax `,
 		`1 is CRITICAL: `, `saves at most 5\d\.\d % `,
 		`not shown: 1 function with fewer than 30 samples`,
-		`Recorded 60\.0 s: 99\.6 % of 61\.4 s CPU time seen, 240\.0 ms lost; recording cost 1\.2 s CPU time \(1\.0 %\s+of the machine\), 86\.0 MiB`,
+		`Recorded 60\.0 s: 99\.6 % of the machine's 61\.4 s CPU time seen, 240\.0 ms lost; recording cost 1\.2 s\s+CPU time \(1\.0 % of the machine\), 86\.0 MiB`,
 	} {
 		if !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("the summary has nothing like %q:\n%s", want, out)
@@ -155,7 +155,7 @@ func TestRecordingWithoutBenchmarks(t *testing.T) {
 	d.Metrics = nil
 	d.Ranking.Ranked = d.Ranking.Ranked[:1]
 	d.Ranking.Ranked[0].Benchmark, d.Ranking.Ranked[0].Services[0].Service = "", ""
-	if out := terminalText(t, d, false); !strings.HasPrefix(out, "  CPU time of all processes: 27.0 s in 2,700 samples") {
+	if out := terminalText(t, d, false); !strings.HasPrefix(out, "Where CPU time went\n  CPU time of all processes: 27.0 s in 2,700 samples") {
 		t.Errorf("the summary begins:\n%s", out)
 	}
 }
@@ -195,7 +195,7 @@ func planted(t testing.TB, d *Data, name string) *Data {
 	b.Phases = []rank.Phase{{Phase: name}}
 	b.AlsoIn = []rank.Elsewhere{{Benchmark: name}}
 	b.Stacks = []rank.Stack{{Functions: []string{name, name}}}
-	b.Evidence = rank.Command("cpu.pb.gz", name, name, name)
+	b.Evidence = name
 	ranking.Compared = name
 	ranking.Top = []rank.Bottleneck{b}
 	ranking.Lost = []rank.Lost{{Reason: name}}

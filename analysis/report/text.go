@@ -182,3 +182,15 @@ func known(text string) string {
 	}
 	return text
 }
+
+// commandLine prints a command as a shell would take it.
+func commandLine(words []string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = word
+		if word == "" || strings.ContainsAny(word, " \t\n'\"$`\\&|;<>()*?[]{}#~!") {
+			quoted[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
+}
