@@ -27,11 +27,11 @@ func (t *Tally) bottleneck(key groupKey, id uint32, m Measured, o Options) Bottl
 		Benchmark: key.benchmark, Service: key.service, Function: t.frames[id].function, Binary: t.frames[id].binary,
 		File: at.file, Line: at.line,
 		SelfNS: p.self.ns, Samples: p.self.samples, Share: ratio(p.self.ns, g.total.ns),
-		Interval:     shareInterval(g, p, o.Confidence),
-		MachineShare: ratio(p.self.ns, m.MachineNS),
-		TotalNS:      g.inclusive[id],
-		Callers:      t.callers(p), Phases: phases(g, p), Stacks: t.stacks(p),
-		Evidence: Command(o.Profile, key.benchmark, key.service, t.frames[id].function),
+		Interval:      shareInterval(g, p, o.Confidence),
+		RecordedShare: ratio(p.self.ns, m.RecordedNS),
+		TotalNS:       g.inclusive[id],
+		Callers:       t.callers(p), Phases: phases(g, p), Stacks: t.stacks(p),
+		Evidence: command(o.Profile, key, t.frames[id]),
 		AlsoIn:   []Elsewhere{},
 		Unavailable: map[string]string{
 			"effort_days": "effort is declared by people, and none was declared",
@@ -131,21 +131,25 @@ func phases(g *group, p *place) []Phase {
 	return list
 }
 
-// Command is a shell command that shows a function of a service in a benchmark
-// with its callers and callees; either of benchmark and service may be empty.
-func Command(file, benchmark, service, function string) string {
+// command is a shell command that shows a function of a group with its callers
+// and callees.
+func command(file string, key groupKey, f frame) string {
 	var tags []string
-	for _, tag := range []struct{ key, value string }{{"benchmark", benchmark}, {"service", service}} {
+	for _, tag := range []struct{ key, value string }{{"benchmark", key.benchmark}, {"service", key.service}} {
 		if tag.value != "" {
 			tags = append(tags, "^"+tag.key+":"+pattern(tag.value)+"$")
 		}
 	}
-	command := "go tool pprof -symbolize=none -sample_index=cpu -relative_percentages"
+	line := "go tool pprof -symbolize=none -sample_index=cpu -relative_percentages"
 	if len(tags) > 0 {
 		// Without "key=" before them, all patterns of the list must match.
-		command += " -tagfocus=" + quote(strings.Join(tags, ","))
+		line += " -tagfocus=" + quote(strings.Join(tags, ","))
 	}
-	return fmt.Sprintf("%s -peek=%s %s", command, quote("^"+pattern(function)+"$"), quote(file))
+	name := pattern(f.function)
+	if f.function == unnamed(f.binary) {
+		name = `\[` + pattern(path.Base(f.binary)) + `\+0x[0-9a-f]+\]`
+	}
+	return fmt.Sprintf("%s -peek=%s %s", line, quote("^"+name+"$"), quote(file))
 }
 
 // special are the characters that pprof gives a meaning of its own in

@@ -15,7 +15,8 @@
 // shares of one service in one benchmark add up to at most 1 and may be summed.
 // The denominator is the CPU time of that service's samples in that benchmark.
 // Weight that was lost ("[lost: reason]") is no place and is in no denominator;
-// it is reported beside. Places with fewer than 30 samples are counted, not
+// it is reported beside. Addresses without a function's name count together, as
+// the unnamed code of their binary. Places with fewer than 30 samples are counted, not
 // shown.
 //
 // # How sure

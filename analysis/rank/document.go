@@ -61,10 +61,11 @@ type Measured struct {
 	// VerdictReason says which targets the verdict rests on.
 	VerdictReason string           `json:"verdict_reason"`
 	Targets       []metrics.Target `json:"targets"`
-	// MachineNS is the CPU time of all processes during the benchmark.
-	MachineNS      int64 `json:"machine_ns"`
-	MachineSamples int64 `json:"machine_samples"`
-	// NoServiceNS is the part of MachineNS that belongs to no service.
+	// RecordedNS is the CPU time of all recorded processes during the benchmark:
+	// the machine's, if the whole machine was recorded.
+	RecordedNS      int64 `json:"recorded_ns"`
+	RecordedSamples int64 `json:"recorded_samples"`
+	// NoServiceNS is the part of RecordedNS that belongs to no service.
 	NoServiceNS int64     `json:"no_service_ns"`
 	Services    []Service `json:"services"`
 }
@@ -72,10 +73,10 @@ type Measured struct {
 // Service is what one service used during one benchmark. Service is empty for a
 // recording without services: then it is all processes.
 type Service struct {
-	Service      string  `json:"service"`
-	CPUNS        int64   `json:"cpu_ns"`
-	Samples      int64   `json:"samples"`
-	MachineShare float64 `json:"machine_share"` // of the benchmark's MachineNS
+	Service       string  `json:"service"`
+	CPUNS         int64   `json:"cpu_ns"`
+	Samples       int64   `json:"samples"`
+	RecordedShare float64 `json:"recorded_share"` // of the benchmark's RecordedNS
 	// Denominator says in words what shares below are shares of.
 	Denominator string `json:"denominator"`
 	LostNS      int64  `json:"lost_ns"`      // lost weight labelled with this service
@@ -97,13 +98,13 @@ type Bottleneck struct {
 	Binary    string `json:"binary"`
 	// File and Line are the source line with most of the function's own time;
 	// empty and 0 where the binary has no line numbers.
-	File         string   `json:"file"`
-	Line         int64    `json:"line"`
-	SelfNS       int64    `json:"self_ns"`
-	Samples      int64    `json:"samples"`
-	Share        float64  `json:"share"`         // of the service's CPU time in the benchmark
-	Interval     Interval `json:"interval"`      // of Share
-	MachineShare float64  `json:"machine_share"` // of the machine's CPU time in the benchmark
+	File          string   `json:"file"`
+	Line          int64    `json:"line"`
+	SelfNS        int64    `json:"self_ns"`
+	Samples       int64    `json:"samples"`
+	Share         float64  `json:"share"`          // of the service's CPU time in the benchmark
+	Interval      Interval `json:"interval"`       // of Share
+	RecordedShare float64  `json:"recorded_share"` // of the benchmark's RecordedNS
 	// TotalNS is the time of all stacks the function is in, each counted once.
 	TotalNS        int64    `json:"total_ns"`
 	Payoff         Payoff   `json:"payoff"`

@@ -37,7 +37,7 @@ func validate(t *testing.T, name string, document any) {
 
 func TestReportMatchesItsSchema(t *testing.T) {
 	full := newBuilder().
-		add("dot+matmul;forward;main", 500, first, ryot, "phase=prefill").
+		add("dot|matmul;forward;main", 500, first, ryot, "phase=prefill").
 		add("softmax;forward;main", 300, first, ryot, "unwind=no rule").
 		add("dot;main", 50, "benchmark=Other", ryot).
 		add("[lost: missed ticks]", 5)
@@ -53,7 +53,7 @@ func TestReportMatchesItsSchema(t *testing.T) {
 func TestServiceProfile(t *testing.T) {
 	b := newBuilder().
 		add("walk;walk;main", 300, ryot).
-		add("dot+matmul;walk;main", 100, ryot).
+		add("dot|matmul;walk;main", 100, ryot).
 		add("other", 1000, "service=agents").
 		add("[lost: missed ticks]", 7, ryot)
 	d, err := NewServiceProfile(b.p, Subject{Service: "ryot", Component: "inference", Profiler: "cpu-clock, 99 Hz"}, 10)
@@ -104,7 +104,7 @@ func TestEvidenceShowsThePlace(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "cpu.pb.gz"), data.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sh", "-c", Command("cpu.pb.gz", "FirstTokenLatencyBenchmark", "ryot", name))
+	cmd := exec.Command("sh", "-c", command("cpu.pb.gz", groupKey{"FirstTokenLatencyBenchmark", "ryot"}, frame{name, "/usr/bin/service"}))
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PPROF_TMPDIR="+dir)
 	out, err := cmd.Output()

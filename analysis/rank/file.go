@@ -87,7 +87,7 @@ func decode(data []byte) (*Report, error) {
 }
 
 func (b *Bottleneck) check() error {
-	for _, share := range []float64{b.Share, b.Interval.Low, b.Interval.High, b.MachineShare, b.Payoff.SavingAtMost} {
+	for _, share := range []float64{b.Share, b.Interval.Low, b.Interval.High, b.RecordedShare, b.Payoff.SavingAtMost} {
 		if share < 0 || share > 1 {
 			return fmt.Errorf("%q has a share of %v", b.Title, share)
 		}

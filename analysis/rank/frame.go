@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/google/pprof/profile"
@@ -31,13 +32,13 @@ func frames(s *profile.Sample) iter.Seq2[frame, position] {
 			if l.Mapping != nil {
 				binary = l.Mapping.File
 			}
-			if len(l.Line) == 0 && !yield(frame{unnamed(l.Address, binary), binary}, position{}) {
+			if len(l.Line) == 0 && !yield(frame{unnamed(binary), binary}, position{}) {
 				return
 			}
 			for _, line := range l.Line {
 				f := frame{line.Function.Name, binary}
-				if f.function == "" {
-					f.function = unnamed(l.Address, binary)
+				if f.function == "" || address.MatchString(f.function) {
+					f.function = unnamed(binary)
 				}
 				if !yield(f, position{line.Function.Filename, line.Line}) {
 					return
@@ -47,12 +48,18 @@ func frames(s *profile.Sample) iter.Seq2[frame, position] {
 	}
 }
 
-// unnamed stands for a frame that the profile gives no function.
-func unnamed(address uint64, binary string) string {
+// address is what an address without a function's name is called:
+// "[libc.so.6+0x28a10]".
+var address = regexp.MustCompile(`^\[.+\+0x[0-9a-f]+\]$`)
+
+// unnamed is the one place that stands for all code of a binary that has no
+// function's name: single addresses are no functions, and one by one they would
+// vanish among the small places.
+func unnamed(binary string) string {
 	if binary == "" {
-		return fmt.Sprintf("[unnamed 0x%x]", address)
+		return "[unnamed code]"
 	}
-	return fmt.Sprintf("[unnamed 0x%x in %s]", address, path.Base(binary))
+	return "[unnamed code in " + path.Base(binary) + "]"
 }
 
 // lostReason returns the reason of a sample that stands for lost weight.

@@ -11,7 +11,7 @@ import (
 )
 
 func FuzzDecode(f *testing.F) {
-	b := newBuilder().add("dot+matmul;main", 500, first, ryot, "phase=prefill").add("[lost: missed ticks]", 5)
+	b := newBuilder().add("dot|matmul;main", 500, first, ryot, "phase=prefill").add("[lost: missed ticks]", 5)
 	for _, r := range []*Report{rankAll(f, outcome(metrics.Missed, "ms"), b, b, b), rankAll(f, nil)} {
 		data, err := json.Marshal(r)
 		if err != nil {
@@ -38,7 +38,7 @@ func FuzzDecode(f *testing.F) {
 // FuzzTally ranks profiles that anybody may have made.
 func FuzzTally(f *testing.F) {
 	for _, b := range []*builder{
-		newBuilder().add("dot+matmul;walk;walk;main", 500, first, ryot, "phase=prefill", "unwind=x"),
+		newBuilder().add("dot|matmul;walk;walk;main", 500, first, ryot, "phase=prefill", "unwind=x"),
 		newBuilder().add("", 40).add("[lost: x]", 3, ryot).add("[lost: ", 50, ryot),
 	} {
 		var data bytes.Buffer

@@ -65,12 +65,16 @@ func NewServiceProfile(p *profile.Profile, subject Subject, limit int) (*Service
 		TopHotspots:     []Hotspot{},
 	}
 	self, total := map[frame]weight{}, map[frame]int64{}
+	var all weight
 	var sum, lost int64
 	for _, s := range p.Sample {
 		if subject.Service != "" && label(s, "service") != subject.Service {
 			continue
 		}
 		w := weight{ns: s.Value[nanoseconds], samples: s.Value[samples]}
+		if err := all.grow(w); err != nil {
+			return nil, fmt.Errorf("listing the functions of %s: %w", subject.Service, err)
+		}
 		if _, ok := lostReason(s); ok {
 			lost += w.ns
 			continue

@@ -2,10 +2,9 @@ package rank
 
 import (
 	"maps"
-	"math"
 	"slices"
 
-	"gonum.org/v1/gonum/stat/distuv"
+	"github.com/narrows-profiler/narrows/analysis/statistics"
 )
 
 const (
@@ -13,6 +12,8 @@ const (
 	minReplicates = 3
 	// minReplicateSamples keeps a replicate's share from being mostly chance.
 	minReplicateSamples = 30
+	// rounding is far below the share of a single sample.
+	rounding = 1e-12
 )
 
 // shareInterval returns the confidence interval of a place's share of its
@@ -20,17 +21,21 @@ const (
 func shareInterval(g *group, p *place, confidence float64) Interval {
 	part, whole := replicates(g, p)
 	if len(whole) >= minReplicates {
-		low, high := ratioInterval(part, whole, confidence)
 		// Equal shares in all windows, as of a function that is all there is,
-		// say nothing about chance.
-		if high > low {
-			return Interval{Low: max(low, 0), High: min(high, 1), Confidence: confidence, Method: RatioOverWindows, Replicates: int64(len(whole))}
+		// leave no width but rounding, though they say nothing about chance.
+		if _, i, ok := statistics.RatioInterval(part, whole, confidence); ok && i.High-i.Low > rounding {
+			i = i.Clamp(0, 1)
+			return Interval{Low: i.Low, High: i.High, Confidence: confidence, Method: RatioOverWindows, Replicates: int64(len(whole))}
 		}
 	}
 	share := ratio(p.self.ns, g.total.ns)
-	low, high := wilsonInterval(share, float64(g.total.samples), confidence)
-	// At shares of 0 and 1 rounding may put the share just outside.
-	return Interval{Low: min(low, share), High: max(high, share), Confidence: confidence, Method: WilsonOfSamples, Replicates: g.total.samples}
+	i, ok := statistics.WilsonInterval(int(p.self.samples), int(g.total.samples), confidence)
+	if !ok { // time without samples: nothing is known
+		i = statistics.Interval{Low: 0, High: 1}
+	}
+	// Shares are of time, Wilson's interval is of samples: where samples stand
+	// for different times, it may lie beside the share.
+	return Interval{Low: min(i.Low, share), High: max(i.High, share), Confidence: confidence, Method: WilsonOfSamples, Replicates: g.total.samples}
 }
 
 // replicates returns a place's and its group's time by window. Windows with few
@@ -66,28 +71,4 @@ func ratio(part, whole int64) float64 {
 		return 0
 	}
 	return float64(part) / float64(whole)
-}
-
-func ratioInterval(part, whole []float64, confidence float64) (low, high float64) {
-	var y, x float64
-	for i := range part {
-		y, x = y+part[i], x+whole[i]
-	}
-	n := float64(len(part))
-	r := y / x
-	var sum float64
-	for i := range part {
-		d := part[i] - r*whole[i]
-		sum += d * d
-	}
-	se := math.Sqrt(sum/(n-1)/n) / (x / n)
-	t := distuv.StudentsT{Sigma: 1, Nu: n - 1}.Quantile(0.5 + confidence/2)
-	return r - t*se, r + t*se
-}
-
-func wilsonInterval(p, n, confidence float64) (low, high float64) {
-	z := distuv.UnitNormal.Quantile(0.5 + confidence/2)
-	center := (p + z*z/(2*n)) / (1 + z*z/n)
-	half := z / (1 + z*z/n) * math.Sqrt(p*(1-p)/n+z*z/(4*n*n))
-	return max(center-half, 0), min(center+half, 1)
 }

@@ -8,8 +8,8 @@ import (
 
 const tick = 10_000_000 // ns that a sample stands for
 
-// builder makes CPU profiles of stacks written as "leaf;caller;root"; a "+"
-// joins a function with the one it is inlined into, "leaf+outer;root".
+// builder makes CPU profiles of stacks written as "leaf;caller;root"; a "|"
+// joins a function with the one it is inlined into, "leaf|outer;root".
 type builder struct {
 	p         *profile.Profile
 	functions map[string]*profile.Function
@@ -51,7 +51,7 @@ func (b *builder) location(text string) *profile.Location {
 	}
 	l := &profile.Location{ID: uint64(len(b.locations) + 1), Mapping: b.p.Mapping[0]}
 	l.Address = 0x1000 + l.ID*16
-	for name := range strings.SplitSeq(text, "+") {
+	for name := range strings.SplitSeq(text, "|") {
 		l.Line = append(l.Line, profile.Line{Function: b.function(name), Line: int64(len(name))})
 	}
 	b.locations[text] = l

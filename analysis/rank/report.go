@@ -138,8 +138,8 @@ func (t *Tally) measure(benchmark string, documents []metrics.Document, o Option
 	services := []string{}
 	for key, g := range t.groups {
 		if key.benchmark == benchmark {
-			m.MachineNS += g.total.ns
-			m.MachineSamples += g.total.samples
+			m.RecordedNS += g.total.ns
+			m.RecordedSamples += g.total.samples
 			services = append(services, key.service)
 		}
 	}
@@ -161,7 +161,7 @@ func (t *Tally) measure(benchmark string, documents []metrics.Document, o Option
 func (t *Tally) service(key groupKey, m Measured, o Options) (Service, []Bottleneck) {
 	g := t.groups[key]
 	s := Service{
-		Service: key.service, CPUNS: g.total.ns, Samples: g.total.samples, MachineShare: ratio(g.total.ns, m.MachineNS),
+		Service: key.service, CPUNS: g.total.ns, Samples: g.total.samples, RecordedShare: ratio(g.total.ns, m.RecordedNS),
 		Denominator: denominator(key), LostNS: g.lostNS, TruncatedNS: g.truncated.ns, NoStackNS: g.noStack.ns,
 		Places: len(g.places), Bottlenecks: []Bottleneck{},
 	}

@@ -3,14 +3,11 @@ package rank
 import (
 	"encoding/json"
 	"math"
-	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/pprof/profile"
-	"pgregory.net/rapid"
 
 	"github.com/narrows-profiler/narrows/workloads/metrics"
 )
@@ -68,11 +65,11 @@ func TestKnownSplitIsRankedAsItIs(t *testing.T) {
 		t.Errorf("shares (-want +got):\n%s", diff)
 	}
 	top := s.Bottlenecks[0]
-	if top.Function != "matmul" || top.SelfNS != 500*tick || top.Samples != 500 || top.MachineShare != 0.25 || top.File != "src/matmul.go" || top.Line != 6 {
+	if top.Function != "matmul" || top.SelfNS != 500*tick || top.Samples != 500 || top.RecordedShare != 0.25 || top.File != "src/matmul.go" || top.Line != 6 {
 		t.Errorf("first is %+v", top)
 	}
-	if s.MachineShare != 0.5 || r.Ranked[0].NoServiceNS != 1000*tick {
-		t.Errorf("the service has %v of the machine, no service %d ns", s.MachineShare, r.Ranked[0].NoServiceNS)
+	if s.RecordedShare != 0.5 || r.Ranked[0].NoServiceNS != 1000*tick {
+		t.Errorf("the service has %v of the machine, no service %d ns", s.RecordedShare, r.Ranked[0].NoServiceNS)
 	}
 	if top.Payoff.SavingAtMost != 0.5 || *top.Payoff.SpeedupAtMost != 2 || !strings.Contains(top.Payoff.Statement, "at most 50.0 %") {
 		t.Errorf("payoff %+v", top.Payoff)
@@ -88,7 +85,7 @@ func TestRecursionAndInliningCountOnce(t *testing.T) {
 	b := newBuilder().
 		add("walk;walk;walk;visit;main", 100, ryot).
 		add("walk;visit;main", 100, ryot).
-		add("dot+matmul;walk;main", 200, ryot)
+		add("dot|matmul;walk;main", 200, ryot)
 	r := rankAll(t, nil, b)
 	list := r.Ranked[0].Services[0].Bottlenecks
 	if diff := cmp.Diff(map[string]float64{"dot": 0.5, "walk": 0.5}, shares(list)); diff != "" {
@@ -163,6 +160,20 @@ func TestPlacesAreKeyedByBinaryToo(t *testing.T) {
 	list := rankAll(t, nil, b).Ranked[0].Services[0].Bottlenecks
 	if len(list) != 2 || list[0].Binary != "/lib/other.so" || list[0].Share != 0.75 || list[1].Share != 0.25 {
 		t.Errorf("ranked %+v", list)
+	}
+}
+
+func TestUnnamedCodeIsOnePlaceOfItsBinary(t *testing.T) {
+	b := newBuilder().add("named;main", 70, ryot)
+	for range 3 { // none has enough samples alone
+		b.add("[service+0x1a"+strings.Repeat("0", len(b.p.Sample))+"];main", 10, ryot)
+	}
+	list := rankAll(t, nil, b).Ranked[0].Services[0].Bottlenecks
+	if diff := cmp.Diff(map[string]float64{"named": 0.7, "[unnamed code in service]": 0.3}, shares(list)); diff != "" {
+		t.Fatalf("shares (-want +got):\n%s", diff)
+	}
+	if want := `-peek='^\[service\+0x[0-9a-f]+\]$'`; !strings.Contains(list[1].Evidence, want) {
+		t.Errorf("the evidence is shown by %s, want %s", list[1].Evidence, want)
 	}
 }
 
@@ -241,200 +252,17 @@ func TestTopListsAFunctionOnce(t *testing.T) {
 	}
 }
 
-func TestPayoffNeverExceedsTheShare(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		f := rapid.Float64Range(-1, 2).Draw(t, "f")
-		p := payoff(f, "CPU time")
-		if p.SavingAtMost < 0 || p.SavingAtMost > max(f, 0) || p.SavingAtMost > 1 {
-			t.Fatalf("saving %v of a share of %v", p.SavingAtMost, f)
-		}
-		// Amdahl: a part made s times faster saves f(1-1/s) < f.
-		s := rapid.Float64Range(1, 1e6).Draw(t, "s")
-		if p.SpeedupAtMost != nil && *p.SpeedupAtMost < 1/(1-p.SavingAtMost*(1-1/s)) {
-			t.Fatalf("a part %v times faster beats the bound %v", s, *p.SpeedupAtMost)
-		}
-	})
-}
-
-// randomWindows draws windows of samples over few functions and labels, so
-// that keys collide.
-func randomWindows(t *rapid.T) [][]drawn {
-	return rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) drawn {
-		stack := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c", "d+e", "[lost: missed ticks]"}), 0, 4).Draw(t, "stack")
-		return drawn{
-			stack:  strings.Join(stack, ";"),
-			n:      rapid.Int64Range(0, 60).Draw(t, "n"),
-			labels: rapid.SliceOfNDistinct(rapid.SampledFrom([]string{first, ryot, "service=agents", "phase=prefill"}), 0, 3, func(l string) string { key, _, _ := strings.Cut(l, "="); return key }).Draw(t, "labels"),
-		}
-	}), 0, 8), 1, 5).Draw(t, "windows")
-}
-
-type drawn struct {
-	stack  string
-	n      int64
-	labels []string
-}
-
-func build(windows [][]drawn) []*builder {
-	var list []*builder
-	for _, window := range windows {
-		b := newBuilder()
-		for _, s := range window {
-			b.add(s.stack, s.n, s.labels...)
-		}
-		list = append(list, b)
-	}
-	return list
-}
-
-func TestSharesAddUpToAtMostOne(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		var tally Tally
-		for _, b := range build(randomWindows(rt)) {
-			if err := tally.Add(b.p); err != nil {
-				rt.Fatal(err)
-			}
-		}
-		r, err := tally.Report(nil, Options{MinSamples: 1, Top: 1000, TopOverall: 1000})
-		if err != nil {
-			rt.Fatal(err)
-		}
-		for _, m := range r.Ranked {
-			machine := 0.0
-			for _, s := range m.Services {
-				sum := 0.0
-				for _, b := range s.Bottlenecks {
-					sum += b.Share
-					machine += b.MachineShare
-					if b.Interval.Low > b.Share || b.Interval.High < b.Share || b.Interval.Low < 0 || b.Interval.High > 1 {
-						rt.Fatalf("the interval %+v does not hold the share %v", b.Interval, b.Share)
-					}
-					if b.TotalNS < b.SelfNS {
-						rt.Fatalf("total %d < self %d", b.TotalNS, b.SelfNS)
-					}
-					callers := 0.0
-					for _, c := range b.Callers {
-						callers += c.Share
-					}
-					if callers > 1+1e-9 {
-						rt.Fatalf("callers' shares add up to %v", callers)
-					}
-				}
-				if sum > 1+1e-9 {
-					rt.Fatalf("shares add up to %v", sum)
-				}
-			}
-			if machine > 1+1e-9 {
-				rt.Fatalf("shares of the machine add up to %v", machine)
-			}
-		}
-	})
-}
-
-func TestOrderOfSamplesDoesNotMatter(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		windows := randomWindows(rt)
-		want := rankAll(t, nil, build(windows)...)
-		for i := range windows {
-			windows[i] = rapid.Permutation(windows[i]).Draw(rt, "order")
-		}
-		if diff := cmp.Diff(want, rankAll(t, nil, build(windows)...)); diff != "" {
-			rt.Fatalf("after shuffling (-want +got):\n%s", diff)
-		}
-	})
-}
-
-func TestMergingWindowsKeepsShares(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		windows := build(randomWindows(rt))
-		var profiles []*profile.Profile
-		for _, b := range windows {
-			profiles = append(profiles, b.p)
-		}
-		merged, err := profile.Merge(profiles)
-		if err != nil {
-			rt.Fatal(err)
-		}
-		apart := rankAll(t, nil, windows...)
-		together := rankAll(t, nil, &builder{p: merged})
-		if diff := cmp.Diff(withoutIntervals(apart), withoutIntervals(together)); diff != "" {
-			rt.Fatalf("merged (-apart +together):\n%s", diff)
-		}
-	})
-}
-
-// withoutIntervals leaves what does not depend on how many windows there are.
-func withoutIntervals(r *Report) map[string]float64 {
-	all := map[string]float64{}
-	for _, m := range r.Ranked {
-		for _, s := range m.Services {
-			for _, b := range s.Bottlenecks {
-				all[m.Benchmark+"/"+s.Service+"/"+b.Function] = b.Share
-			}
-		}
-	}
-	return all
-}
-
-// TestIntervalsCoverTheTruth simulates sessions in which the share differs from
-// window to window around a known truth, as a service's work does, and counts
-// how often the interval holds the truth.
-func TestIntervalsCoverTheTruth(t *testing.T) {
-	const sessions, truth = 1000, 0.3
-	for _, test := range []struct {
-		windows int
-		spread  float64 // standard deviation of the share between windows
-		method  Method
-	}{
-		{12, 0.05, RatioOverWindows}, {6, 0, RatioOverWindows}, {1, 0, WilsonOfSamples},
+func TestForgedWeightsAreRefused(t *testing.T) {
+	for name, b := range map[string]*builder{
+		"negative": newBuilder().add("f", -1, ryot),
+		"overflow": newBuilder().add("f", math.MaxInt64/tick, ryot).add("g", math.MaxInt64/tick, ryot),
 	} {
-		random := rand.New(rand.NewPCG(1, uint64(test.windows)))
-		covered := 0
-		for range sessions {
-			var windows []*builder
-			for range test.windows {
-				share := truth + test.spread*random.NormFloat64()
-				n := 500 + random.IntN(500)
-				hits := int64(0)
-				for range n {
-					if random.Float64() < share {
-						hits++
-					}
-				}
-				windows = append(windows, newBuilder().add("f", hits, ryot).add("g", int64(n)-hits, ryot))
-			}
-			for _, b := range rankAll(t, nil, windows...).Ranked[0].Services[0].Bottlenecks {
-				if b.Function != "f" {
-					continue
-				}
-				if b.Interval.Method != test.method {
-					t.Fatalf("method %q, want %q", b.Interval.Method, test.method)
-				}
-				if b.Interval.Low <= truth && truth <= b.Interval.High {
-					covered++
-				}
-			}
+		var tally Tally
+		if tally.Add(b.p) == nil {
+			t.Errorf("%s: ranked", name)
 		}
-		// Four standard errors of a coverage of 95 % over so many sessions.
-		margin := 4 * math.Sqrt(0.95*0.05/sessions)
-		if got := float64(covered) / sessions; math.Abs(got-0.95) > margin {
-			t.Errorf("%d windows: %.1f %% of the intervals hold the truth, want 95 ± %.1f", test.windows, 100*got, 100*margin)
+		if _, err := NewServiceProfile(b.p, Subject{Service: "ryot"}, 1); err == nil {
+			t.Errorf("%s: listed", name)
 		}
-	}
-}
-
-func TestSmallWindowsArePooled(t *testing.T) {
-	var windows []*builder
-	for range 10 { // 12 samples each: pools of three windows, the tenth joins the last
-		windows = append(windows, newBuilder().add("f", 5+int64(len(windows)%2), ryot).add("g", 7-int64(len(windows)%2), ryot))
-	}
-	for _, b := range rankAll(t, nil, windows...).Ranked[0].Services[0].Bottlenecks {
-		if b.Interval.Method != RatioOverWindows || b.Interval.Replicates != 3 {
-			t.Errorf("%s: %+v, want 3 replicates", b.Function, b.Interval)
-		}
-	}
-	two := rankAll(t, nil, windows[:6]...).Ranked[0].Services[0].Bottlenecks
-	if len(two) != 2 || slices.ContainsFunc(two, func(b Bottleneck) bool { return b.Interval.Method != WilsonOfSamples }) {
-		t.Errorf("two replicates: %+v, want Wilson's interval", two)
 	}
 }

@@ -17,6 +17,8 @@ type Tally struct {
 	groups  map[groupKey]*group
 	windows int
 	lost    map[string]int64 // nanoseconds by reason
+	// all bounds every other sum.
+	all weight
 }
 
 // groupKey names the samples that share a denominator. Either part is empty
@@ -33,6 +35,17 @@ type weight struct {
 func (w *weight) add(o weight) {
 	w.ns += o.ns
 	w.samples += o.samples
+}
+
+// grow adds a sample's weight and refuses one that is negative or makes the sum
+// overflow, which only a forged profile has.
+func (w *weight) grow(o weight) error {
+	sum := weight{w.ns + o.ns, w.samples + o.samples}
+	if o.ns < 0 || o.samples < 0 || sum.ns < 0 || sum.samples < 0 {
+		return fmt.Errorf("a sample has a weight that cannot be: %d samples, %d ns", o.samples, o.ns)
+	}
+	*w = sum
+	return nil
 }
 
 // group is what was sampled of one service during one benchmark.
@@ -66,8 +79,8 @@ func (t *Tally) Add(p *profile.Profile) error {
 	}
 	for _, s := range p.Sample {
 		w := weight{ns: s.Value[nanoseconds], samples: s.Value[samples]}
-		if w.ns < 0 || w.samples < 0 {
-			return fmt.Errorf("a sample has a negative weight: %d samples, %d ns", w.samples, w.ns)
+		if err := t.all.grow(w); err != nil {
+			return err
 		}
 		if w != (weight{}) { // a label that only weightless samples carry says nothing
 			t.addSample(s, w)

@@ -20,7 +20,7 @@ func (m *document) accounting(d *Data) {
 		m.table([]markup{"CPU time of the machine", ">Value", ">Of expected"}, [][]markup{
 			{"Expected: busy by the kernel's count", markup(cpuTime(a.Total.ExpectedNS)), ""},
 			{"Seen by samples", markup(cpuTime(a.Total.SeenNS)), markup(percent(ratio(a.Total.SeenNS, a.Total.ExpectedNS)))},
-			{"Lost", markup(cpuTime(a.Total.LostNS)), markup(percent(ratio(a.Total.LostNS, a.Total.ExpectedNS)))},
+			{"Lost", markup(lostTime(a.Total.LostNS)), markup(percent(ratio(max(a.Total.LostNS, 0), a.Total.ExpectedNS)))},
 			{"Taken by the hypervisor (steal)", markup(cpuTime(a.Total.StealNS)), ""},
 			{"Idle", markup(cpuTime(a.Total.IdleNS)), ""},
 			{"Samples", markup(count(a.Total.Samples)), ""},
@@ -33,9 +33,14 @@ func (m *document) accounting(d *Data) {
 	m.heading(3, "Losses")
 	var rows [][]markup
 	for _, l := range s.Losses {
-		rows = append(rows, []markup{text(l.Reason), markup(count(l.Count)), text(l.Where)})
+		if l.Count > 0 {
+			rows = append(rows, []markup{text(l.Reason), markup(count(l.Count)), text(l.Where)})
+		}
 	}
 	m.table([]markup{"Reason", ">Count", "Where"}, rows)
+	if quiet := len(s.Losses) - len(rows); quiet > 0 {
+		m.paragraph(markup(fmt.Sprintf("%s watched for did not occur.", plural(int64(quiet), "other reason"))))
+	}
 
 	m.heading(3, "How each signal was recorded")
 	rows = nil
@@ -164,6 +169,9 @@ func benchmarkLimits(d *metrics.Document) []markup {
 	}
 	if failed := d.Iterations - d.N; failed > 0 {
 		items = append(items, name+markup(fmt.Sprintf(": %s of %s requests gave no valid answer (%s). They are in no value.", count(int64(failed)), count(int64(d.Iterations)), text(failures(d)))))
+	}
+	for _, note := range d.Notes {
+		items = append(items, name+": "+text(note)+".")
 	}
 	return items
 }

@@ -80,7 +80,7 @@ func (m *document) host(s *session.Session) {
 		{"Narrows", text(known(s.NarrowsVersion))},
 		{"Start", text(s.Start.UTC().Format(time.RFC3339))},
 		{"Duration", text(duration(s.Duration()))},
-		{"Command line", code(strings.Join(s.CommandLine, " "))},
+		{"Command line", code(commandLine(s.CommandLine))},
 	}
 	for _, service := range s.Services {
 		rows = append(rows, []markup{markup("Service ") + code(service.Name), text(fmt.Sprintf("%s, process %d, %s", known(service.TargetKind), service.PID, known(service.URL)))})
@@ -172,13 +172,13 @@ func (m *document) hotspots(d *Data) {
 // service shows one service's functions in one benchmark.
 func (m *document) service(ranking *rank.Report, r *rank.Measured, s *rank.Service) {
 	m.heading(3, text(s.Denominator))
-	m.paragraph(markup(fmt.Sprintf("%s in %s: %s of the %s that all processes of the machine used in that time.", cpuTime(s.CPUNS), plural(s.Samples, "sample"), percent(s.MachineShare), cpuTime(r.MachineNS))))
+	m.paragraph(markup(fmt.Sprintf("%s in %s: %s of the %s that all recorded processes used in that time.", cpuTime(s.CPUNS), plural(s.Samples, "sample"), percent(s.RecordedShare), cpuTime(r.RecordedNS))))
 	var rows [][]markup
 	for i := range s.Bottlenecks {
 		b := &s.Bottlenecks[i]
-		rows = append(rows, []markup{code(b.Function), code(where(b)), markup(percent(b.Share)), markup(span(b.Interval)), markup(count(b.Samples)), markup(percent(b.MachineShare)), text(string(b.Interval.Method))})
+		rows = append(rows, []markup{code(b.Function), code(where(b)), markup(percent(b.Share)), markup(span(b.Interval)), markup(count(b.Samples)), markup(percent(b.RecordedShare)), text(string(b.Interval.Method))})
 	}
-	m.table([]markup{"Function", "Where", ">Share", markup(fmt.Sprintf(">%.0f %% interval", 100*ranking.Confidence)), ">Samples", ">Of the machine", "Interval's method"}, rows)
+	m.table([]markup{"Function", "Where", ">Share", markup(fmt.Sprintf(">%.0f %% interval", 100*ranking.Confidence)), ">Samples", ">Of all recorded", "Interval's method"}, rows)
 	m.paragraph(markup(fmt.Sprintf("%s seen; %s with too few samples not shown, %s together.", plural(int64(s.Places), "function"), count(int64(s.SuppressedPlaces)), percent(ratio(s.SuppressedNS, s.CPUNS)))))
 }
 
@@ -189,7 +189,7 @@ func (m *document) ranking(d *Data) {
 		m.paragraph("None: no function has enough CPU samples.")
 		return
 	}
-	m.paragraph("The order:", text(d.Ranking.Compared))
+	m.paragraph("**Order.**", text(d.Ranking.Compared))
 	for i := range d.Ranking.Top {
 		m.bottleneck(i+1, &d.Ranking.Top[i])
 	}

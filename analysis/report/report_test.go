@@ -42,7 +42,7 @@ func TestTerminalSaysWhatWasFound(t *testing.T) {
 		`(?m)^   3  1\d\.\d %    .* llama\.softmax `,
 		`1 is CRITICAL: `, `saves at most 5\d\.\d % `,
 		`not shown: 1 function with fewer than 30 samples`,
-		`Recorded 60\.0 s: 99\.6 % of 61\.4 s CPU time seen, 240\.0 ms lost; recording cost 1\.2 s CPU time \(1\.0 %\s+of the machine\), 86\.0 MiB`,
+		`Recorded 60\.0 s: 99\.6 % of the machine's 61\.4 s CPU time seen, 240\.0 ms lost; recording cost 1\.2 s\s+CPU time \(1\.0 % of the machine\), 86\.0 MiB`,
 	} {
 		if !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("the summary has nothing like %q:\n%s", want, out)
@@ -79,6 +79,7 @@ func TestMarkdownHoldsEveryPart(t *testing.T) {
 		"`" + module + "(*Model).Forward` in 100.0 % of its time",
 		"go tool pprof -symbolize=none -sample_index=cpu -relative_percentages -tagfocus='^benchmark:FirstTokenLatencyBenchmark$,^service:ryot$' -peek=",
 		"| Lost | 240.0 ms | 0.4 % |", "| missed ticks | 24 | CPU 0 and 1 |",
+		"- `FirstTokenLatencyBenchmark`: the service gave no token count for 3 of 280 answers; their content chunks were counted.",
 		"20 of 300 requests gave no valid answer (20 timeout)",
 		"| `session.json` |", "| `windows/` (6 files) |",
 	} {
@@ -154,7 +155,7 @@ func TestRecordingWithoutBenchmarks(t *testing.T) {
 	d.Metrics = nil
 	d.Ranking.Ranked = d.Ranking.Ranked[:1]
 	d.Ranking.Ranked[0].Benchmark, d.Ranking.Ranked[0].Services[0].Service = "", ""
-	if out := terminalText(t, d, false); !strings.HasPrefix(out, "  CPU time of all processes: 27.0 s in 2,700 samples") {
+	if out := terminalText(t, d, false); !strings.HasPrefix(out, "Where CPU time went\n  CPU time of all processes: 27.0 s in 2,700 samples") {
 		t.Errorf("the summary begins:\n%s", out)
 	}
 }
@@ -185,7 +186,7 @@ func planted(t testing.TB, d *Data, name string) *Data {
 	m.Metrics = map[string]*float64{name: pointer(1), "other" + name: nil}
 	m.Unavailable = map[string]string{"other" + name: name}
 	m.Targets = []metrics.Target{{Metric: name, Comparison: name, Unit: name, Verdict: metrics.Verdict(name), Reason: name}}
-	m.Load.Model = name
+	m.Load.Model, m.Notes = name, []string{name}
 	ranking := *d.Ranking
 	b := ranking.Top[0]
 	b.Function, b.Binary, b.File, b.Benchmark, b.Service, b.Title, b.PriorityReason, b.Priority = name, name, name, name, name, name, name, rank.Priority(name)
@@ -194,7 +195,7 @@ func planted(t testing.TB, d *Data, name string) *Data {
 	b.Phases = []rank.Phase{{Phase: name}}
 	b.AlsoIn = []rank.Elsewhere{{Benchmark: name}}
 	b.Stacks = []rank.Stack{{Functions: []string{name, name}}}
-	b.Evidence = rank.Command("cpu.pb.gz", name, name, name)
+	b.Evidence = name
 	ranking.Compared = name
 	ranking.Top = []rank.Bottleneck{b}
 	ranking.Lost = []rank.Lost{{Reason: name}}

@@ -42,8 +42,10 @@ func Terminal(w io.Writer, d *Data, colour bool) error {
 			if slices.ContainsFunc(d.Metrics, func(o metrics.Document) bool { return o.Benchmark == m.Benchmark }) {
 				continue
 			}
-			if m.Benchmark != "" {
-				t.line("%s", m.Benchmark)
+			if m.Benchmark == "" {
+				t.line("Where CPU time went")
+			} else {
+				t.line("%s", shorten(clean(m.Benchmark), columns))
 				t.wrapped("  ", "target: "+m.VerdictReason)
 			}
 			t.services(d.Ranking, m)
@@ -146,7 +148,7 @@ func (t *terminal) services(r *rank.Report, m *rank.Measured) {
 		if name == "" {
 			name = "all processes"
 		}
-		t.wrapped("  ", fmt.Sprintf("CPU time of %s: %s in %s, %s of what the machine used", name, cpuTime(s.CPUNS), plural(s.Samples, "sample"), percent(s.MachineShare)))
+		t.wrapped("  ", fmt.Sprintf("CPU time of %s: %s in %s, %s of all that was recorded", name, cpuTime(s.CPUNS), plural(s.Samples, "sample"), percent(s.RecordedShare)))
 		if len(s.Bottlenecks) > 0 {
 			t.line("     %s  %s %s  %s %s", padLeft("share", 7), padLeft(fmt.Sprintf("%.4g %% interval", 100*r.Confidence), 16), padLeft("samples", 9), pad("function", 34), "where")
 		}
@@ -205,7 +207,7 @@ func seen(d *Data) string {
 	if a == nil {
 		return "how much of the CPU time was seen is unknown"
 	}
-	return fmt.Sprintf("%s of %s CPU time seen, %s lost", percent(ratio(a.Total.SeenNS, a.Total.ExpectedNS)), cpuTime(a.Total.ExpectedNS), cpuTime(a.Total.LostNS))
+	return fmt.Sprintf("%s of the machine's %s CPU time seen, %s lost", percent(ratio(a.Total.SeenNS, a.Total.ExpectedNS)), cpuTime(a.Total.ExpectedNS), lostTime(a.Total.LostNS))
 }
 
 // ownCost says what the recording took from the machine.

@@ -49,6 +49,9 @@ func shorten(text string, width int) string {
 
 // number prints four significant digits, and whole numbers with separators.
 func number(v float64) string {
+	if math.Abs(v) == math.MaxFloat64 { // stands for a request that never ended
+		return "unbounded"
+	}
 	if v == math.Trunc(v) && math.Abs(v) < 1e15 {
 		return count(int64(v))
 	}
@@ -123,6 +126,15 @@ func cpuTime(ns int64) string {
 	return fmt.Sprintf("%d ns", ns)
 }
 
+// lostTime prints what was expected and not seen. Where samples stand for more
+// time than the kernel counted, as chance has it, nothing was lost.
+func lostTime(ns int64) string {
+	if ns <= 0 {
+		return "none"
+	}
+	return cpuTime(ns)
+}
+
 // size prints a number of bytes in binary units.
 func size(n int64) string {
 	for _, unit := range []struct {
@@ -169,4 +181,16 @@ func known(text string) string {
 		return "unknown"
 	}
 	return text
+}
+
+// commandLine prints a command as a shell would take it.
+func commandLine(words []string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = word
+		if word == "" || strings.ContainsAny(word, " \t\n'\"$`\\&|;<>()*?[]{}#~!") {
+			quoted[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
 }

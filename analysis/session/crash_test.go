@@ -27,6 +27,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// wholeMetrics is a document without a measured field.
+const wholeMetrics = `{"schema_version":1,"service":"agents","benchmark":"Whole","timestamp":"2026-03-04T05:06:07Z","iterations":7,"n":7,
+"status":"complete","target_kind":"reference","provenance":{},"load":{"model":"open-loop"},"metrics":{},"unavailable":{},"ci":{},"targets":[],"errors":{}}`
+
 // writeAndWait leaves two whole windows, one whole file and one file between
 // its temporary name and its rename, says so, and waits for the end.
 func writeAndWait(dir string) int {
@@ -43,7 +47,7 @@ func writeAndWait(dir string) int {
 	if err != nil {
 		return 1
 	}
-	if _, err := whole.Write([]byte(`{"benchmark":"Whole","n":7}`)); err != nil || whole.Close() != nil {
+	if _, err := whole.Write([]byte(wholeMetrics)); err != nil || whole.Close() != nil {
 		return 1
 	}
 	half, err := w.Create("metrics/Half.json")

@@ -10,17 +10,18 @@ import (
 	"github.com/google/pprof/profile"
 )
 
+// fanIn is the number of profiles that are merged at once. profile.Merge copies
+// every sample it is given, so fewer, wider merges copy less; but more profiles
+// wait for each other.
+const fanIn = 16
+
 // mergeAll adds profiles up and returns nil for none. It works like the carry
-// of a binary counter: sums of equally many profiles are added to each other,
-// so n profiles take n log n work and the sums held at any time are at most
-// log n, together about twice the result. The result's time and duration span
-// all profiles.
+// of a counter in base fanIn: as soon as fanIn sums of equally many profiles are
+// there, they become one. So each sample of n profiles is copied about
+// log n / log fanIn times, and no more than fanIn sums of each size wait. The
+// result's time and duration span all profiles.
 func mergeAll(profiles iter.Seq2[*profile.Profile, error]) (*profile.Profile, error) {
-	type sum struct {
-		p     *profile.Profile
-		level int
-	}
-	var sums []sum
+	var levels [][]*profile.Profile // sums of 1, fanIn, fanIn^2 ... profiles
 	var want []int64
 	var start, end int64
 	for p, err := range profiles {
@@ -38,24 +39,17 @@ func mergeAll(profiles iter.Seq2[*profile.Profile, error]) (*profile.Profile, er
 		for i, v := range totals(p) {
 			want[i] += v
 		}
-		sums = append(sums, sum{p: p})
-		for n := len(sums); n >= 2 && sums[n-1].level == sums[n-2].level; n = len(sums) {
-			merged, err := mergeTwo(sums[n-2].p, sums[n-1].p)
-			if err != nil {
-				return nil, err
-			}
-			sums = append(sums[:n-2], sum{p: merged, level: sums[n-1].level + 1})
-		}
-	}
-	if len(sums) == 0 {
-		return nil, nil
-	}
-	result := sums[len(sums)-1].p
-	for _, s := range slices.Backward(sums[:len(sums)-1]) {
-		var err error
-		if result, err = mergeTwo(s.p, result); err != nil {
+		if levels, err = carry(levels, p); err != nil {
 			return nil, err
 		}
+	}
+	if want == nil {
+		return nil, nil
+	}
+	slices.Reverse(levels) // the oldest windows first
+	result, err := merge(slices.Concat(levels...))
+	if err != nil {
+		return nil, err
 	}
 	result.TimeNanos, result.DurationNanos = start, end-start
 	if got := totals(result); !slices.Equal(got, want) {
@@ -64,13 +58,33 @@ func mergeAll(profiles iter.Seq2[*profile.Profile, error]) (*profile.Profile, er
 	return result, nil
 }
 
-// mergeTwo adds two profiles up. profile.Merge takes a profile without a period
-// type for a programming error and panics, so that is checked here.
-func mergeTwo(a, b *profile.Profile) (*profile.Profile, error) {
-	if a.PeriodType == nil || b.PeriodType == nil {
-		return nil, errors.New("a profile has no period type")
+// carry adds a profile to the lowest level and merges the levels that are full.
+func carry(levels [][]*profile.Profile, p *profile.Profile) ([][]*profile.Profile, error) {
+	for i := 0; ; i++ {
+		if i == len(levels) {
+			levels = append(levels, nil)
+		}
+		levels[i] = append(levels[i], p)
+		if len(levels[i]) < fanIn {
+			return levels, nil
+		}
+		var err error
+		if p, err = merge(levels[i]); err != nil {
+			return nil, err
+		}
+		levels[i] = nil
 	}
-	return profile.Merge([]*profile.Profile{a, b})
+}
+
+// merge adds a few profiles up. profile.Merge takes a profile without a period
+// type for a programming error and panics, so that is checked here.
+func merge(profiles []*profile.Profile) (*profile.Profile, error) {
+	for _, p := range profiles {
+		if p.PeriodType == nil {
+			return nil, errors.New("a profile has no period type")
+		}
+	}
+	return profile.Merge(profiles)
 }
 
 // windowProfiles reads the profiles of the given windows one after the other.

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,15 +32,20 @@ func (s *Session) Metrics() ([]metrics.Document, error) {
 			return nil, fmt.Errorf("the session has more than %d metrics files", maxMetricsFiles)
 		}
 		name := metricsFolder + "/" + entry.Name()
-		data, err := f.read(name, maxMetricsBytes)
+		document, err := f.readMetrics(name)
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", name, err)
 		}
-		var document metrics.Document
-		if err := json.Unmarshal(data, &document); err != nil {
-			return nil, fmt.Errorf("reading %s: %w", name, err)
-		}
-		documents = append(documents, document)
+		documents = append(documents, *document)
 	}
 	return documents, nil
+}
+
+func (f *folder) readMetrics(name string) (*metrics.Document, error) {
+	file, err := f.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return metrics.Decode(file)
 }

@@ -17,7 +17,6 @@ import (
 // reader's memory.
 const (
 	maxDocumentBytes = 256 << 20
-	maxMetricsBytes  = 16 << 20
 	maxMetricsFiles  = 10_000
 	maxProfileBytes  = 2 << 30 // uncompressed
 )
@@ -117,6 +116,9 @@ func (s *Session) recover(f *folder) error {
 		p, err := mergeAll(f.windowProfiles(context.Background(), name, windows))
 		if err != nil {
 			return fmt.Errorf("adding up the windows of %s: %w", name, err)
+		}
+		if p == nil { // removed since it was listed
+			continue
 		}
 		s.Profiles = append(s.Profiles, describe(name, len(windows), p))
 		if end := time.Unix(0, p.TimeNanos+p.DurationNanos).UTC(); end.After(s.End) {

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"iter"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -135,7 +138,7 @@ func manyProfiles(n int) iter.Seq2[*profile.Profile, error] {
 }
 
 func TestMergeOfAnyNumberOfWindowsKeepsTheTotal(t *testing.T) {
-	for _, n := range []int{1, 2, 3, 7, 8, 9, 100} {
+	for _, n := range []int{1, 2, fanIn - 1, fanIn, fanIn + 1, 100, fanIn * fanIn, fanIn*fanIn + 1} {
 		p, err := mergeAll(manyProfiles(n))
 		if err != nil {
 			t.Fatal(err)
@@ -213,16 +216,74 @@ func FuzzParseProfile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := mergeTwo(p, p); err != nil {
+		if _, err := merge([]*profile.Profile{p, p}); err != nil {
 			t.Fatalf("a profile that was read does not merge with itself: %v", err)
 		}
 	})
 }
 
-func BenchmarkMerge1000Windows(b *testing.B) {
+// busyWindows yields n windows as a busy machine fills them: 400 samples each,
+// 30 frames deep, seven of eight stacks new.
+func busyWindows(n int) iter.Seq2[*profile.Profile, error] {
+	return func(yield func(*profile.Profile, error) bool) {
+		random := rand.New(rand.NewPCG(1, 1))
+		for range n {
+			p := &profile.Profile{
+				SampleType:    []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}},
+				PeriodType:    &profile.ValueType{Type: "cpu", Unit: "nanoseconds"},
+				DurationNanos: 10e9,
+			}
+			for id := range uint64(2000) {
+				f := &profile.Function{ID: id + 1, Name: fmt.Sprintf("package.function%d", id)}
+				p.Function = append(p.Function, f)
+				p.Location = append(p.Location, &profile.Location{ID: id + 1, Line: []profile.Line{{Function: f}}})
+			}
+			for i := range 400 {
+				stack := make([]*profile.Location, 30)
+				for depth := range stack {
+					stack[depth] = p.Location[depth*60]
+					if i%8 != 0 {
+						stack[depth] = p.Location[random.IntN(len(p.Location))]
+					}
+				}
+				p.Sample = append(p.Sample, &profile.Sample{Location: stack, Value: []int64{1, 1e7}, Label: map[string][]string{"service": {"ryot"}, "phase": {"decode"}}, NumLabel: map[string][]int64{"pid": {7}}})
+			}
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
+// BenchmarkMerge adds 1,000 windows up and reports the result's size beside the
+// most memory held on the way.
+func BenchmarkMerge(b *testing.B) {
+	heap := func() float64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc) / (1 << 20)
+	}
 	for b.Loop() {
-		if _, err := mergeAll(manyProfiles(1000)); err != nil {
+		var peak float64
+		count := 0
+		before := heap()
+		p, err := mergeAll(func(yield func(*profile.Profile, error) bool) {
+			for p, err := range busyWindows(1000) {
+				if count++; count%100 == 0 || count > 990 {
+					peak = max(peak, heap()-before)
+				}
+				if !yield(p, err) {
+					return
+				}
+			}
+		})
+		if err != nil {
 			b.Fatal(err)
 		}
+		result := heap() - before
+		b.ReportMetric(result, "result-MiB")
+		b.ReportMetric(max(peak, result), "peak-MiB")
+		b.ReportMetric(float64(len(p.Sample)), "entries")
 	}
 }

@@ -31,14 +31,15 @@ func (s *Session) Profile(name string) (*profile.Profile, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return p, err
 	}
-	windows, werr := f.windowsOf(name)
-	if werr != nil {
-		return nil, werr
+	windows, err := f.windowsOf(name)
+	if err != nil {
+		return nil, err
 	}
-	if len(windows) == 0 {
-		return nil, fmt.Errorf("the session %s has no %s: %w", s.dir, name, fs.ErrNotExist)
+	p, err = mergeAll(f.windowProfiles(context.Background(), name, windows))
+	if err == nil && p == nil {
+		err = fmt.Errorf("the session %s has no %s: %w", s.dir, name, fs.ErrNotExist)
 	}
-	return mergeAll(f.windowProfiles(context.Background(), name, windows))
+	return p, err
 }
 
 // Windows reads one profile's windows in the order of their time, one at a

@@ -45,6 +45,9 @@ const maxWindows = 365 * 24 * 360
 // with the status "recording". An empty dir stands for "narrows-" and the start
 // time in UTC, in the working folder. The caller must end with
 // [Writer.Finish].
+//
+// The folder belongs to the user who called sudo from the start. A process that
+// drops capabilities needs CAP_CHOWN and CAP_DAC_OVERRIDE to go on writing it.
 func Create(dir string, info Info) (*Writer, error) {
 	dir, err := makeFolder(dir, info.Start)
 	if err != nil {
