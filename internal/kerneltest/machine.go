@@ -29,6 +29,7 @@ const kernelArguments = "console=ttyS0 loglevel=5 panic=-1 oops=panic mitigation
 const (
 	longestEvent  = 1 << 20          // bytes of one line from the machine
 	powerOffGrace = 30 * time.Second // from the last event to qemu's end
+	outputGrace   = 10 * time.Second // for a wrapper's children that hold qemu's standard error open
 	consoleTail   = 40               // lines shown of a machine that failed
 )
 
@@ -61,6 +62,7 @@ func (m machine) run(ctx context.Context, handle func(guest.Event) error) error 
 	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(ctx, emulator, m.arguments()...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.WaitDelay = outputGrace
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
 	stream, err := cmd.StdoutPipe()

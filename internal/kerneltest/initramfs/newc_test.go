@@ -52,7 +52,7 @@ func TestArchiveIsWhatCpioExtracts(t *testing.T) {
 		w.Bytes("/etc/conf/hosts", 0o644, []byte("127.0.0.1 localhost\n")),
 		w.File("usr/bin/tool", filepath.Join(source, "tool")),
 		w.Symlink("/bin/alias", "../usr/bin/tool"),
-		w.Tree("/work/testdata", filepath.Join(source, "data")),
+		w.Tree("/src/testdata", filepath.Join(source, "data")),
 		w.Close(),
 	} {
 		if err != nil {
@@ -63,7 +63,7 @@ func TestArchiveIsWhatCpioExtracts(t *testing.T) {
 	dir := unpack(t, archive.Bytes())
 	for name, want := range map[string]string{
 		"etc/conf/hosts": "127.0.0.1 localhost\n", "usr/bin/tool": "four", "bin/alias": "four",
-		"work/testdata/deep/corpus": strings.Repeat("x", 4097), "work/testdata/empty": "", "work/testdata/link": strings.Repeat("x", 4097),
+		"src/testdata/deep/corpus": strings.Repeat("x", 4097), "src/testdata/empty": "", "src/testdata/link": strings.Repeat("x", 4097),
 	} {
 		got, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil || string(got) != want {
@@ -71,7 +71,7 @@ func TestArchiveIsWhatCpioExtracts(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]fs.FileMode{
-		"tmp": fs.ModeDir | 0o700, "etc": fs.ModeDir | 0o755, "usr/bin/tool": 0o755, "work/testdata/deep/corpus": 0o600, "work/testdata/link": fs.ModeSymlink | 0o777,
+		"tmp": fs.ModeDir | 0o700, "etc": fs.ModeDir | 0o755, "usr/bin/tool": 0o755, "src/testdata/deep/corpus": 0o600, "src/testdata/link": fs.ModeSymlink | 0o777,
 	} {
 		info, err := os.Lstat(filepath.Join(dir, name))
 		if err != nil {
