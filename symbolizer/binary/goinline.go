@@ -16,7 +16,7 @@ type inlinedCall struct {
 // inlineIndex returns the index in fn's inline tree of the innermost function
 // inlined at pc, or -1 if the code there is fn's own.
 func (t *GoTable) inlineIndex(fn goRecord, pc uint32) (int32, error) {
-	if !t.inlining || fn.inlineTable == 0 || fn.inlineTree == goNoOffset {
+	if fn.inlineTable == 0 || fn.inlineTree == goNoOffset {
 		return -1, nil
 	}
 	index, err := t.value(fn.inlineTable, fn.entry, pc)

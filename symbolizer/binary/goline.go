@@ -56,8 +56,13 @@ func (t *GoTable) frames(pc uint32) ([]GoFrame, error) {
 			return nil, err
 		}
 		frame := GoFrame{StartLine: int(fn.startLine)}
-		name, parent := fn.name, uint32(0)
-		if index >= 0 {
+		name, parent, position := fn.name, uint32(0), t.position
+		switch {
+		case index >= 0 && !t.inlining:
+			// The line is one of a function that cannot be told: only the file
+			// of fn itself is known.
+			index, position = -1, t.ownFile
+		case index >= 0:
 			var call inlinedCall
 			if call, err = t.inlinedCall(fn, index); err != nil {
 				return nil, err
@@ -70,7 +75,7 @@ func (t *GoTable) frames(pc uint32) ([]GoFrame, error) {
 		if frame.Function == "" {
 			return nil, fmt.Errorf("a function without a name: %w", ErrMalformed)
 		}
-		if frame.File, frame.Line, err = t.position(fn, pc); err != nil {
+		if frame.File, frame.Line, err = position(fn, pc); err != nil {
 			return nil, err
 		}
 		frames = append(frames, frame)
@@ -147,6 +152,16 @@ func (t *GoTable) position(fn goRecord, pc uint32) (string, int, error) {
 	}
 	name, err := t.file.stringAt(t.section(t.files), uint64(at))
 	return name, int(line), err
+}
+
+// ownFile returns the file of fn itself, from its first byte of code if that is
+// its own, and no line.
+func (t *GoTable) ownFile(fn goRecord, _ uint32) (string, int, error) {
+	if index, err := t.inlineIndex(fn, fn.entry); err != nil || index >= 0 {
+		return "", 0, err
+	}
+	file, _, err := t.position(fn, fn.entry)
+	return file, 0, err
 }
 
 // value decodes the line table at offset table up to pc: pairs of varints, a

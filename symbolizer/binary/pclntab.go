@@ -79,7 +79,8 @@ func (t *GoTable) Len() int { return len(t.functions) }
 func (t *GoTable) Memory() int { return len(t.functions)*8 + windowSize + 512 }
 
 // Inlining reports whether the file's inline trees were found, so that frames
-// include inlined functions.
+// include inlined functions. Where they were not, inlined code has the name of
+// the function that it was inlined into, and no line.
 func (t *GoTable) Inlining() bool { return t.inlining }
 
 // A goHeader is a pcHeader whose offsets have been checked against each other.
