@@ -78,8 +78,9 @@ func (t *GoTable) wellFormed(r region, sample []goRecord) bool {
 	defer func() { t.inline, t.inlining = previous, inlining }()
 	t.inline, t.inlining = r, true
 	rows := 0
+	t.remaining = maxGoSteps
+	defer func() { t.remaining = maxGoSteps }()
 	for _, fn := range sample {
-		t.remaining = maxGoSteps
 		highest, err := t.highest(fn)
 		if err != nil || highest < 0 {
 			return false

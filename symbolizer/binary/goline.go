@@ -27,7 +27,7 @@ func (t *GoTable) Frames(addr uint64) ([]GoFrame, error) {
 	if !t.Covers(addr) {
 		return nil, nil
 	}
-	t.remaining = maxGoSteps
+	t.remaining = min(t.remaining+goStepsALookup, maxGoSteps)
 	frames, err := t.frames(uint32(addr - t.text))
 	if err != nil {
 		return nil, fmt.Errorf("reading the Go function at %#x: %w", addr, err)
@@ -177,7 +177,8 @@ func (t *GoTable) value(table, entry, pc uint32) (int32, error) {
 	value, until := int32(-1), uint64(entry)
 	for first := true; ; first = false {
 		if t.remaining--; t.remaining < 0 {
-			return 0, fmt.Errorf("a line table of more than %d steps: %w", maxGoSteps, ErrMalformed)
+			t.remaining = 0
+			return 0, fmt.Errorf("line tables of more than %d steps: %w", maxGoSteps, ErrMalformed)
 		}
 		delta, err := d.next()
 		if err != nil {
