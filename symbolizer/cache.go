@@ -32,6 +32,7 @@ type loadedBinary struct {
 
 	functions   map[uint64][]frame // by the start of the symbol; empty if it has no name
 	goAddresses map[uint64][]frame // by ELF virtual address
+	strings     map[string]string  // of goAddresses, each to itself
 
 	memory *int // the cache's
 	own    int  // this binary's part of it

@@ -120,14 +120,25 @@ func (b *loadedBinary) goFrames(addr uint64) ([]frame, error) {
 	frames := make([]frame, len(found))
 	for i, f := range found {
 		frames[i] = frame{
-			name: clean(goName(f.Function)), systemName: clean(f.Function), file: clean(f.File),
+			name: b.intern(clean(goName(f.Function))), systemName: b.intern(clean(f.Function)), file: b.intern(clean(f.File)),
 			line: int64(f.Line), startLine: int64(f.StartLine),
 		}
-		b.grow(len(f.Function)*2 + len(f.File) + entryMemory)
+		b.grow(entryMemory)
 	}
 	b.goAddresses[addr] = frames
 	b.grow(entryMemory)
 	return frames, nil
+}
+
+// intern returns the one copy that the binary keeps of a string: most of its
+// addresses share few functions and files.
+func (b *loadedBinary) intern(s string) string {
+	if kept, ok := b.strings[s]; ok {
+		return kept
+	}
+	b.strings[s] = s
+	b.grow(len(s) + entryMemory/2)
+	return s
 }
 
 // load reads the tables of the binary when they are needed for the first time.
@@ -138,6 +149,7 @@ func (b *loadedBinary) load() {
 	b.tablesRead = true
 	b.functions = make(map[uint64][]frame)
 	b.goAddresses = make(map[uint64][]frame)
+	b.strings = make(map[string]string)
 	table, err := b.file.GoTable()
 	switch {
 	case err == nil:

@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
+	"hash"
 	"strings"
 )
 
@@ -48,16 +48,20 @@ func (f *File) HasBuildID(id string) bool {
 }
 
 func (f *File) readBuildIDs() (buildIDs, error) {
-	var ids buildIDs
+	var notes []region
 	for _, p := range f.programs {
 		if p.kind == segmentNote {
-			f.scanNotes(p.offset, p.filesz, &ids)
+			notes = append(notes, region{p.offset, p.filesz})
 		}
 	}
 	for _, s := range f.sections {
 		if s.kind == sectionNote {
-			f.scanNotes(s.offset, s.size, &ids)
+			notes = append(notes, region{s.offset, s.size})
 		}
+	}
+	var ids buildIDs
+	for _, n := range notes[:min(len(notes), maxNotes)] {
+		f.scanNotes(n, &ids)
 	}
 	if ids.gnu != "" || ids.golang != "" {
 		return ids, nil
@@ -67,11 +71,10 @@ func (f *File) readBuildIDs() (buildIDs, error) {
 	return ids, err
 }
 
-// scanNotes looks for build IDs among the notes in size bytes at off. The
-// layout of a note is in the gABI, "Note Section"; names and descriptors are
-// padded to 4 bytes.
-func (f *File) scanNotes(off, size uint64, ids *buildIDs) {
-	data, err := f.read(off, min(size, maxNotes))
+// scanNotes looks for build IDs among notes. The layout of a note is in the
+// gABI, "Note Section"; names and descriptors are padded to 4 bytes.
+func (f *File) scanNotes(notes region, ids *buildIDs) {
+	data, err := f.read(notes.offset, min(notes.size, maxNoteBytes))
 	if err != nil {
 		return
 	}
@@ -107,62 +110,64 @@ func isGoBuildID(text []byte) bool {
 	return true
 }
 
-// hashCode hashes where the executable segments lie and what they hold: all of
-// a segment of up to 16 MiB; of a larger one its first and last 4 MiB and 2,048
-// pages evenly spread over the rest, which bounds the cost for files of any
-// size.
+// hashCode hashes where the executable segments lie and what the first four of
+// them hold; linkers make one or two.
 func (f *File) hashCode() (string, error) {
+	h := sha256.New()
+	hashed := 0
+	for _, p := range f.programs {
+		if !p.executable() || p.offset > f.size {
+			continue
+		}
+		var place [24]byte
+		binary.LittleEndian.PutUint64(place[:], p.vaddr)
+		binary.LittleEndian.PutUint64(place[8:], p.filesz)
+		binary.LittleEndian.PutUint64(place[16:], p.memz)
+		h.Write(place[:])
+		if hashed++; hashed > 4 {
+			continue
+		}
+		if err := f.hashSegment(h, region{p.offset, min(p.filesz, f.size-p.offset)}); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:20]), nil
+}
+
+// hashSegment hashes all of a segment of up to 16 MiB; of a larger one its
+// first and last 4 MiB and 2,048 pages evenly spread over the rest, which bounds
+// the cost for files of any size.
+func (f *File) hashSegment(h hash.Hash, r region) error {
 	const (
 		whole = 16 << 20
 		edge  = 4 << 20
 		pages = 2048
 		page  = 4096
 	)
-	h := sha256.New()
-	hash := func(off, n uint64) error {
-		var chunk [64 << 10]byte
-		for n > 0 {
-			part := chunk[:min(n, uint64(len(chunk)))]
-			if err := f.readInto(part, off); err != nil {
-				return err
-			}
-			h.Write(part)
-			off, n = off+uint64(len(part)), n-uint64(len(part))
-		}
-		return nil
+	if r.size <= whole {
+		return f.hashBytes(h, r)
 	}
-	hashed := 0
-	for _, p := range f.programs {
-		if !p.executable() || p.offset > f.size {
-			continue
-		}
-		if hashed++; hashed > 64 {
-			return "", fmt.Errorf("more than 64 executable segments: %w", ErrMalformed)
-		}
-		size := min(p.filesz, f.size-p.offset)
-		var place [24]byte
-		binary.LittleEndian.PutUint64(place[:], p.vaddr)
-		binary.LittleEndian.PutUint64(place[8:], p.filesz)
-		binary.LittleEndian.PutUint64(place[16:], p.memz)
-		h.Write(place[:])
-		if size <= whole {
-			if err := hash(p.offset, size); err != nil {
-				return "", err
-			}
-			continue
-		}
-		if err := hash(p.offset, edge); err != nil {
-			return "", err
-		}
-		step := (size - 2*edge) / pages
-		for i := range uint64(pages) {
-			if err := hash(p.offset+edge+i*step, min(page, step)); err != nil {
-				return "", err
-			}
-		}
-		if err := hash(p.offset+size-edge, edge); err != nil {
-			return "", err
+	if err := f.hashBytes(h, region{r.offset, edge}); err != nil {
+		return err
+	}
+	step := (r.size - 2*edge) / pages
+	for i := range uint64(pages) {
+		if err := f.hashBytes(h, region{r.offset + edge + i*step, min(page, step)}); err != nil {
+			return err
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil)[:20]), nil
+	return f.hashBytes(h, region{r.offset + r.size - edge, edge})
+}
+
+func (f *File) hashBytes(h hash.Hash, r region) error {
+	var chunk [64 << 10]byte
+	for r.size > 0 {
+		part := chunk[:min(r.size, uint64(len(chunk)))]
+		if err := f.readInto(part, r.offset); err != nil {
+			return err
+		}
+		h.Write(part)
+		r.offset, r.size = r.offset+uint64(len(part)), r.size-uint64(len(part))
+	}
+	return nil
 }

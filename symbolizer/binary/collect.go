@@ -31,29 +31,36 @@ func (f *File) collectSymbols() (*symbolCollector, error) {
 			c.base = min(c.base, p.vaddr)
 		}
 	}
-	for _, s := range f.sections {
-		var strings *section
-		var dynamic uint32
-		switch s.kind {
-		case sectionSymbolTable:
-			strings = &c.static
-		case sectionDynamicSymbolTable:
-			strings, dynamic = &c.dynamic, nameDynamic
-		default:
-			continue
-		}
-		if strings.size > 0 || uint64(s.link) >= uint64(len(f.sections)) {
-			continue // a second table of the kind, or one without names
-		}
-		*strings = f.sections[s.link]
-		if strings.kind == sectionNoBits {
-			strings.size = 0
-		}
-		if err := c.collect(s, strings.size, dynamic); err != nil {
-			return nil, err
-		}
+	var err error
+	if c.static, err = c.collectKind(sectionSymbolTable, 0); err != nil {
+		return nil, err
+	}
+	if c.dynamic, err = c.collectKind(sectionDynamicSymbolTable, nameDynamic); err != nil {
+		return nil, err
 	}
 	return c, nil
+}
+
+// collectKind adds the function symbols of the first table of a kind and
+// returns the table of their names.
+func (c *symbolCollector) collectKind(kind, dynamic uint32) (section, error) {
+	table, names, ok := c.file.symbolTable(kind)
+	if !ok {
+		return section{}, nil
+	}
+	return names, c.collect(table, names.size, dynamic)
+}
+
+// symbolTable returns the first symbol table of a kind, with the table of its
+// names. The gABI allows one of each kind.
+func (f *File) symbolTable(kind uint32) (table, names section, ok bool) {
+	i := slices.IndexFunc(f.sections, func(s section) bool { return s.kind == kind })
+	if i < 0 || uint64(f.sections[i].link) >= uint64(len(f.sections)) {
+		return section{}, section{}, false
+	}
+	table = f.sections[i]
+	names = f.sections[table.link]
+	return table, names, names.kind != sectionNoBits
 }
 
 // collect adds the function symbols of one table whose strings take

@@ -47,15 +47,17 @@ const (
 
 // Limits on what a file may make this package do. Each is several times what
 // the largest real files need: browsers and compilers have about a million
-// function symbols, and a section header table rarely has 100 rows.
+// function symbols, and a section header table rarely has 100 rows. They hold
+// for sparse files too, whose sizes cost their makers nothing.
 const (
 	maxProgramHeaders = 4096
 	maxSectionHeaders = 16384
 	maxSectionNames   = 1 << 20
-	maxNotes          = 1 << 16
+	maxNotes          = 64      // segments and sections of notes
+	maxNoteBytes      = 1 << 16 // of each
 	maxSymbolEntries  = 16 << 20
 	maxSymbols        = 4 << 20
 	maxNameLength     = 64 << 10
-	maxRelocations    = 16 << 20
+	maxRelocations    = 4 << 20
 	maxScannedBytes   = 256 << 20
 )

@@ -16,7 +16,7 @@ type inlinedCall struct {
 // inlineIndex returns the index in fn's inline tree of the innermost function
 // inlined at pc, or -1 if the code there is fn's own.
 func (t *GoTable) inlineIndex(fn goRecord, pc uint32) (int32, error) {
-	if !t.inlining || fn.inlineTable == 0 || fn.inlineTree == goNoOffset {
+	if fn.inlineTable == 0 || fn.inlineTree == goNoOffset {
 		return -1, nil
 	}
 	index, err := t.value(fn.inlineTable, fn.entry, pc)
@@ -78,8 +78,9 @@ func (t *GoTable) wellFormed(r region, sample []goRecord) bool {
 	defer func() { t.inline, t.inlining = previous, inlining }()
 	t.inline, t.inlining = r, true
 	rows := 0
+	t.remaining = maxGoSteps
+	defer func() { t.remaining = maxGoSteps }()
 	for _, fn := range sample {
-		t.remaining = maxGoSteps
 		highest, err := t.highest(fn)
 		if err != nil || highest < 0 {
 			return false

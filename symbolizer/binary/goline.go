@@ -27,7 +27,7 @@ func (t *GoTable) Frames(addr uint64) ([]GoFrame, error) {
 	if !t.Covers(addr) {
 		return nil, nil
 	}
-	t.remaining = maxGoSteps
+	t.remaining = min(t.remaining+goStepsALookup, maxGoSteps)
 	frames, err := t.frames(uint32(addr - t.text))
 	if err != nil {
 		return nil, fmt.Errorf("reading the Go function at %#x: %w", addr, err)
@@ -56,8 +56,13 @@ func (t *GoTable) frames(pc uint32) ([]GoFrame, error) {
 			return nil, err
 		}
 		frame := GoFrame{StartLine: int(fn.startLine)}
-		name, parent := fn.name, uint32(0)
-		if index >= 0 {
+		name, parent, position := fn.name, uint32(0), t.position
+		switch {
+		case index >= 0 && !t.inlining:
+			// The line is one of a function that cannot be told: only the file
+			// of fn itself is known.
+			index, position = -1, t.ownFile
+		case index >= 0:
 			var call inlinedCall
 			if call, err = t.inlinedCall(fn, index); err != nil {
 				return nil, err
@@ -70,7 +75,7 @@ func (t *GoTable) frames(pc uint32) ([]GoFrame, error) {
 		if frame.Function == "" {
 			return nil, fmt.Errorf("a function without a name: %w", ErrMalformed)
 		}
-		if frame.File, frame.Line, err = t.position(fn, pc); err != nil {
+		if frame.File, frame.Line, err = position(fn, pc); err != nil {
 			return nil, err
 		}
 		frames = append(frames, frame)
@@ -149,6 +154,16 @@ func (t *GoTable) position(fn goRecord, pc uint32) (string, int, error) {
 	return name, int(line), err
 }
 
+// ownFile returns the file of fn itself, from its first byte of code if that is
+// its own, and no line.
+func (t *GoTable) ownFile(fn goRecord, _ uint32) (string, int, error) {
+	if index, err := t.inlineIndex(fn, fn.entry); err != nil || index >= 0 {
+		return "", 0, err
+	}
+	file, _, err := t.position(fn, fn.entry)
+	return file, 0, err
+}
+
 // value decodes the line table at offset table up to pc: pairs of varints, a
 // zigzag difference of the value and a difference of the offset in units of the
 // quantum, from -1 and the function's entry; a difference of 0 that is not the
@@ -162,7 +177,8 @@ func (t *GoTable) value(table, entry, pc uint32) (int32, error) {
 	value, until := int32(-1), uint64(entry)
 	for first := true; ; first = false {
 		if t.remaining--; t.remaining < 0 {
-			return 0, fmt.Errorf("a line table of more than %d steps: %w", maxGoSteps, ErrMalformed)
+			t.remaining = 0
+			return 0, fmt.Errorf("line tables of more than %d steps: %w", maxGoSteps, ErrMalformed)
 		}
 		delta, err := d.next()
 		if err != nil {

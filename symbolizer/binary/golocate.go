@@ -24,7 +24,9 @@ const (
 	moduleWords     = 64
 	moduleAfterText = 24
 
-	maxModuleCandidates = 64
+	// maxModuleCandidates bounds how many places that hold the address of the
+	// table are looked at; linkers make one or two.
+	maxModuleCandidates = 8
 )
 
 // locate finds the two addresses that the table itself does not have since Go

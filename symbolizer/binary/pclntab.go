@@ -34,9 +34,13 @@ const (
 	goNoOffset        = 1<<32 - 1
 
 	maxGoFunctions = 8 << 20
-	// maxGoSteps bounds how many steps of line tables one lookup decodes. The
-	// largest functions known, generated tables of 10 MB of code, have 300,000.
-	maxGoSteps = 1 << 20
+	// maxGoSteps bounds how many steps of line tables one lookup decodes, and
+	// goStepsALookup how many they decode on average, so that a table made for
+	// it cannot keep the reader busy. Most lookups decode some hundreds of
+	// steps; in the largest functions known, generated tables of 10 MB of code,
+	// they need a million.
+	maxGoSteps     = 4 << 20
+	goStepsALookup = 256 << 10
 	// maxGoInlined bounds the depth of inlining; the compiler's budget keeps it
 	// under 100.
 	maxGoInlined = 512
@@ -59,7 +63,7 @@ type GoTable struct {
 
 	inline    region // go:func.*, where inline trees are
 	inlining  bool   // inline is known
-	remaining int    // steps the current lookup may still decode
+	remaining int    // steps that lookups may still decode
 	window    window
 }
 
@@ -79,7 +83,8 @@ func (t *GoTable) Len() int { return len(t.functions) }
 func (t *GoTable) Memory() int { return len(t.functions)*8 + windowSize + 512 }
 
 // Inlining reports whether the file's inline trees were found, so that frames
-// include inlined functions.
+// include inlined functions. Where they were not, inlined code has the name of
+// the function that it was inlined into, and no line.
 func (t *GoTable) Inlining() bool { return t.inlining }
 
 // A goHeader is a pcHeader whose offsets have been checked against each other.
@@ -100,7 +105,7 @@ func (f *File) GoTable() (*GoTable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking for the Go function table: %w", err)
 	}
-	t := &GoTable{file: f, order: f.order, quantum: h.quantum}
+	t := &GoTable{file: f, order: f.order, quantum: h.quantum, remaining: maxGoSteps}
 	t.names = region{h.at + h.names, h.units - h.names}
 	t.units = region{h.at + h.units, h.files - h.units}
 	t.files = region{h.at + h.files, h.lines - h.files}

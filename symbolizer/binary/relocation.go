@@ -75,39 +75,36 @@ func (f *File) relocate(words []uint64, addr, pointer uint64) error {
 // those that it lacks.
 func (f *File) symbolValues(names ...string) ([]uint64, error) {
 	values := make([]uint64, len(names))
+	table, strings, ok := f.symbolTable(sectionSymbolTable)
+	if !ok {
+		return values, nil
+	}
+	at, err := f.nameOffsets(strings, names)
+	if err != nil || len(at) == 0 {
+		return values, err
+	}
 	row := uint64(16)
 	if f.wide {
 		row = 24
 	}
-	for _, s := range f.sections {
-		if s.kind != sectionSymbolTable || uint64(s.link) >= uint64(len(f.sections)) {
-			continue
-		}
-		at, err := f.nameOffsets(f.sections[s.link], names)
-		if err != nil {
+	var chunk [1024 * 24]byte
+	for i, count := uint64(0), min(table.size/row, maxSymbolEntries); i < count; {
+		n := min(count-i, 1024)
+		data := chunk[:n*row]
+		if err := f.readInto(data, table.offset+i*row); err != nil {
 			return nil, err
 		}
-		if len(at) == 0 {
-			continue
-		}
-		var chunk [1024 * 24]byte
-		for i, count := uint64(0), min(s.size/row, maxSymbolEntries); i < count; {
-			n := min(count-i, 1024)
-			data := chunk[:n*row]
-			if err := f.readInto(data, s.offset+i*row); err != nil {
-				return nil, err
+		for ; len(data) > 0; data = data[row:] {
+			which, ok := at[f.order.Uint32(data)]
+			switch {
+			case !ok:
+			case f.wide:
+				values[which] = f.order.Uint64(data[8:])
+			default:
+				values[which] = uint64(f.order.Uint32(data[4:]))
 			}
-			for ; len(data) > 0; data = data[row:] {
-				if which, ok := at[f.order.Uint32(data)]; ok {
-					if f.wide {
-						values[which] = f.order.Uint64(data[8:])
-					} else {
-						values[which] = uint64(f.order.Uint32(data[4:]))
-					}
-				}
-			}
-			i += n
 		}
+		i += n
 	}
 	return values, nil
 }
@@ -116,7 +113,7 @@ func (f *File) symbolValues(names ...string) ([]uint64, error) {
 // and returns which name each is.
 func (f *File) nameOffsets(table section, names []string) (map[uint32]int, error) {
 	found := make(map[uint32]int)
-	if table.kind == sectionNoBits || table.size > maxScannedBytes {
+	if table.size > maxScannedBytes {
 		return found, nil
 	}
 	const overlap = 64 // more than the longest of the names and its two NULs
