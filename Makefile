@@ -24,3 +24,34 @@ build: ## build bin/narrows (needs only Go)
 generate: ## compile the eBPF programs (needs clang-19, llvm-19 and libbpf-dev)
 	BPF2GO_CC=$(CLANG) BPF2GO_STRIP=$(STRIP) \
 	BPF2GO_CFLAGS="-O2 -g -Wall -Werror -mcpu=v3 -I/usr/include/$(MULTIARCH)" $(GO) generate ./bpf
+
+run: build ## build, drive the reference services, profile and rank (needs root)
+	bin/narrows run
+
+test: build ## run every test that fits in a few minutes, those that load eBPF included (needs root)
+	$(GO) test ./...
+
+test-full: test ## also the long tests: every Go version, fuzzing for a while, the race detector
+	NARROWS_TEST_FULL=1 $(GO) test -count=1 -timeout 60m ./...
+	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 60m ./collector/... ./workloads/... ./analysis/... ./symbolizer/...
+	./fuzz.sh 30s
+
+test-kernels: ## run the eBPF tests on Debian's 6.1 and 6.12 kernels, emulated (needs qemu-system-x86, busybox-static)
+	$(GO) run ./internal/kerneltest/cmd/kerneltest -kernel 6.1 -kernel 6.12 ./collector/... ./cmd/narrows/internal/recording
+
+bench: build ## measure what sampling, collecting and naming cost on this machine (needs root)
+	$(GO) test -run '^$$' -bench . -benchtime 2s ./collector/... ./symbolizer/... ./cmd/narrows/...
+
+bench-peers: build ## the same seconds under Narrows and under perf, where perf is installed (needs root)
+	$(GO) test -run '^$$' -bench Peers -benchtime 1x ./cmd/narrows/...
+
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+
+install: build ## install narrows into PREFIX/bin (default /usr/local)
+	install -D -m 0755 bin/narrows $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/narrows
+
+clean: ## remove what was built
+	rm -rf bin

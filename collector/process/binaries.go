@@ -82,7 +82,9 @@ type Binaries struct {
 	wait     sync.WaitGroup
 }
 
-// fileKey tells mapped files apart. Memory without a file is told apart by name.
+// fileKey tells mapped files apart. Memory without a file is told apart by name. Two
+// files of one build ID are taken for one: they have the same code, though linkers
+// that leave symbol tables out of the ID may have given them different names.
 type fileKey struct {
 	identity lifecycle.FileIdentity
 	name     string

@@ -1,7 +1,7 @@
 // Programs whose lives are hard to follow. Each spends half a second or so of CPU
 // time in a function that says which program it is.
 //
-//	life spin NAME-less      this program's function, then end
+//	life spin [SECONDS]      this program's function, then end
 //	life exec PROGRAM        this program's function, then become PROGRAM
 //	life fork                a child spends its time in the parent's function
 //	life dlopen A.so B.so    the function of A, unload it, then that of B, in turn
@@ -22,6 +22,8 @@
 #ifndef SPIN
 #define SPIN spin_life
 #endif
+
+volatile int salt = SALT;
 
 void SPIN(double seconds)
 {
