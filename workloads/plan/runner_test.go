@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 func tiny(listen string) server.Options {
 	options := server.DefaultOptions()
 	options.Listen = listen
-	options.Dim, options.HiddenDim, options.Layers, options.Heads, options.KVHeads = 32, 64, 2, 4, 2
+	options.Dim, options.HiddenDim, options.Layers, options.Heads, options.KVHeads = 16, 32, 1, 2, 1
 	options.Vocab, options.Context = 512, 512
 	return options
 }

@@ -3,7 +3,6 @@ package ryot
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -342,44 +341,6 @@ func TestUnansweredWarmupFails(t *testing.T) {
 		}
 		if err := d.Validate(); err != nil {
 			t.Error(err)
-		}
-	})
-}
-
-func TestStoppedRunIsInvalidAndKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancelCause(t.Context())
-		defer time.AfterFunc(5*time.Second, func() { cancel(errors.New("interrupted")) }).Stop()
-		model := script{prefill: 40 * time.Millisecond, perToken: 4 * time.Millisecond}
-		got := benchmark(ctx, t, "FirstTokenLatencyBenchmark", firstTokenLatency(), model, load.Options{Iterations: 1000, Seed: 5})
-		d := got.document
-		if got.err != nil || d.Status != metrics.Invalid || !strings.Contains(d.StatusReason, "interrupted") || d.N == 0 || d.N > 100 || d.Iterations != 1000 {
-			t.Errorf("status %s (%s), n %d of %d, %v", d.Status, d.StatusReason, d.N, d.Iterations, got.err)
-		}
-		if d.Targets[0].Verdict != metrics.Undecided {
-			t.Errorf("verdict %s of a stopped run", d.Targets[0].Verdict)
-		}
-		if err := d.Validate(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func TestDurationBoundsTheRun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		model := script{prefill: 40 * time.Millisecond, perToken: 4 * time.Millisecond}
-		for _, options := range []load.Options{
-			{Duration: 10 * time.Second, Seed: 5},
-			{Duration: 10 * time.Second, Seed: 5, Concurrency: 2},
-		} {
-			got := benchmark(t.Context(), t, "FirstTokenLatencyBenchmark", firstTokenLatency(), model, options)
-			d := got.document
-			if got.err != nil || d.Status != metrics.Complete || d.N != d.Iterations || d.N < 60 {
-				t.Errorf("%+v: status %s, n %d of %d, %v", options, d.Status, d.N, d.Iterations, got.err)
-			}
-			if closed := d.Load.Model == "closed-loop"; closed != (options.Concurrency > 0) {
-				t.Errorf("%+v: load model %s", options, d.Load.Model)
-			}
 		}
 	})
 }
