@@ -185,7 +185,7 @@ func (t *Tally) service(key groupKey, m Measured, o Options) (Service, []Bottlen
 func denominator(key groupKey) string {
 	text := "CPU time of " + key.service
 	if key.service == "" {
-		text = "CPU time of all processes"
+		text = "CPU time of all recorded processes"
 	}
 	if key.benchmark == "" {
 		return text + " in the recording"

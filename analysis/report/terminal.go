@@ -144,11 +144,11 @@ func (t *terminal) services(r *rank.Report, m *rank.Measured) {
 	}
 	for i := range m.Services {
 		s := &m.Services[i]
-		name := s.Service
+		name, part := s.Service, fmt.Sprintf(", %s of all that was recorded", percent(s.RecordedShare))
 		if name == "" {
-			name = "all processes"
+			name, part = "all recorded processes", ""
 		}
-		t.wrapped("  ", fmt.Sprintf("CPU time of %s: %s in %s, %s of all that was recorded", name, cpuTime(s.CPUNS), plural(s.Samples, "sample"), percent(s.RecordedShare)))
+		t.wrapped("  ", fmt.Sprintf("CPU time of %s: %s in %s%s", name, cpuTime(s.CPUNS), plural(s.Samples, "sample"), part))
 		if len(s.Bottlenecks) > 0 {
 			t.line("     %s  %s %s  %s %s", padLeft("share", 7), padLeft(fmt.Sprintf("%.4g %% interval", 100*r.Confidence), 16), padLeft("samples", 9), pad("function", 34), "where")
 		}
