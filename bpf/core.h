@@ -14,7 +14,7 @@
  * per-CPU array `counters`; a value is only ever appended. */
 enum counter {
 	COUNTER_TICK = 0,              /* the sampling program ran */
-	COUNTER_TICK_IDLE,             /* ... on the idle task: nothing to record */
+	COUNTER_TICK_IDLE,             /* ... while the CPU idled: nothing to record */
 	COUNTER_LOST_RING_FULL,        /* the ring buffer had no room for the event */
 	COUNTER_LOST_SCRATCH,          /* the per-CPU scratch space could not be had */
 	COUNTER_KERNEL_STACK_MISSING,  /* the kernel gave no stack for a kernel sample */

@@ -24,6 +24,27 @@ struct {
 	__type(value, struct cpu_sample);
 } cpu_scratch SEC(".maps");
 
+/* Where the kernel halts or polls when a CPU has nothing to do; the loader fills
+ * it in. The idle task outside of these works: it serves interrupts. */
+#define MAX_IDLE_RANGES 64
+
+struct code_range {
+	__u64 start, end;
+};
+
+const volatile struct code_range idle_code[MAX_IDLE_RANGES];
+const volatile __u32 idle_ranges; /* 0: the idle task is always taken for idle */
+
+static __always_inline bool idles(__u64 ip)
+{
+	if (idle_ranges == 0)
+		return true;
+	for (__u32 i = 0; i < MAX_IDLE_RANGES && i < idle_ranges; i++)
+		if (ip >= idle_code[i].start && ip < idle_code[i].end)
+			return true;
+	return false;
+}
+
 SEC("perf_event")
 int cpu_tick(struct perf_event_context *ctx)
 {
@@ -32,7 +53,7 @@ int cpu_tick(struct perf_event_context *ctx)
 	__u32 zero = 0;
 
 	count(COUNTER_TICK);
-	if (bpf_get_current_pid_tgid() == 0) {
+	if (bpf_get_current_pid_tgid() == 0 && idles(REGISTERS_IP(&ctx->regs))) {
 		count(COUNTER_TICK_IDLE);
 		return 0;
 	}

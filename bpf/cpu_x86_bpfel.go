@@ -13,6 +13,12 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type CPUCodeRange struct {
+	_     structs.HostLayout
+	Start uint64
+	End   uint64
+}
+
 type CPUCpuSample struct {
 	_      structs.HostLayout
 	Header struct {
@@ -55,6 +61,8 @@ const (
 	CPUMapEvents      = "events"
 	CPUProgCpuTick    = "cpu_tick"
 	CPUVarGoCpuSample = "go_cpu_sample"
+	CPUVarIdleCode    = "idle_code"
+	CPUVarIdleRanges  = "idle_ranges"
 )
 
 // LoadCPU returns the embedded CollectionSpec for CPU.
@@ -116,6 +124,8 @@ type CPUMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type CPUVariableSpecs struct {
 	GoCpuSample *ebpf.VariableSpec `ebpf:"go_cpu_sample"`
+	IdleCode    *ebpf.VariableSpec `ebpf:"idle_code"`
+	IdleRanges  *ebpf.VariableSpec `ebpf:"idle_ranges"`
 }
 
 // CPUObjects contains all objects after they have been loaded into the kernel.
@@ -156,6 +166,8 @@ func (m *CPUMaps) Close() error {
 // It can be passed to LoadCPUObjects or ebpf.CollectionSpec.LoadAndAssign.
 type CPUVariables struct {
 	GoCpuSample *ebpf.Variable `ebpf:"go_cpu_sample"`
+	IdleCode    *ebpf.Variable `ebpf:"idle_code"`
+	IdleRanges  *ebpf.Variable `ebpf:"idle_ranges"`
 }
 
 // CPUPrograms contains all programs after they have been loaded into the kernel.

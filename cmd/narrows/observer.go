@@ -30,8 +30,15 @@ func newObserver(out io.Writer, c *collector.Collector) *observer {
 	return &observer{collector: c, progress: newProgress(out)}
 }
 
-// Mark labels what is sampled from now on.
+// warmup is the phase in which a benchmark is not yet measured.
+const warmup = "warmup"
+
+// Mark labels what is sampled from now on. A warm-up is not part of the benchmark:
+// its samples carry the phase alone.
 func (o *observer) Mark(benchmark, phase string) {
+	if phase == warmup {
+		benchmark = ""
+	}
 	if o.collector != nil {
 		o.collector.Mark(benchmark, phase)
 	}

@@ -31,7 +31,7 @@ type Attempt struct {
 // second each, with the first source that works. It needs CAP_PERFMON and CAP_BPF.
 func Open(c *core.Core, cpus []int, frequency int) (*Sampler, error) {
 	s := &Sampler{}
-	if err := bpf.LoadCPUObjects(&s.objects, &ebpf.CollectionOptions{MapReplacements: c.Replacements()}); err != nil {
+	if err := s.load(c); err != nil {
 		return nil, fmt.Errorf("loading the CPU sampler: %w", err)
 	}
 	var failures []error
@@ -45,6 +45,27 @@ func Open(c *core.Core, cpus []int, frequency int) (*Sampler, error) {
 		failures = append(failures, err)
 	}
 	return nil, errors.Join(errors.Join(failures...), s.Close())
+}
+
+// load loads the program, told where this kernel idles.
+func (s *Sampler) load(c *core.Core) error {
+	spec, err := bpf.LoadCPU()
+	if err != nil {
+		return err
+	}
+	var variables bpf.CPUVariableSpecs
+	if err := spec.Assign(&variables); err != nil {
+		return err
+	}
+	var ranges [maxIdleRanges]codeRange
+	count := copy(ranges[:], idleCode())
+	if err := variables.IdleCode.Set(ranges); err != nil {
+		return err
+	}
+	if err := variables.IdleRanges.Set(uint32(count)); err != nil {
+		return err
+	}
+	return spec.LoadAndAssign(&s.objects, &ebpf.CollectionOptions{MapReplacements: c.Replacements()})
 }
 
 // try opens, checks and starts one source everywhere, or leaves nothing of it.

@@ -21,6 +21,7 @@ type Table struct {
 	pending   map[uint32]Assignment
 	rescan    func(pid uint32) (Scanned, bool)
 	mistakes  Mistakes
+	idle      *Process // PID 0, of which every CPU has one
 }
 
 // Mistakes counts where the events did not add up, which means that some were
@@ -40,7 +41,7 @@ type Assignment struct {
 // NewTable starts with what a scan found. rescan reads one process again from
 // /proc when events turn out to be missing; it may be nil.
 func NewTable(scanned []Scanned, rescan func(pid uint32) (Scanned, bool)) *Table {
-	t := &Table{processes: map[uint32]*Process{}, pending: map[uint32]Assignment{}, rescan: rescan}
+	t := &Table{processes: map[uint32]*Process{}, pending: map[uint32]Assignment{}, rescan: rescan, idle: &Process{}}
 	for _, s := range scanned {
 		t.processes[s.PID] = s.process()
 	}
@@ -132,6 +133,9 @@ func (t *Table) descends(p *Process, ancestor uint32) bool {
 
 // Process returns the process that a sample taken at the given time belongs to.
 func (t *Table) Process(id Identity, time uint64) *Process {
+	if id.PID == 0 {
+		return t.idle
+	}
 	p, ok := t.processes[id.PID]
 	switch {
 	case !ok:

@@ -1,0 +1,27 @@
+package cpu
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParseIdleCode(t *testing.T) {
+	const symbols = `ffffffff81000000 T _stext
+ffffffff81000100 t mwait_idle_with_hints.constprop.0
+ffffffff81000180 T pv_native_safe_halt
+ffffffff81000190 T native_something_else
+ffffffff81000200 D default_idle
+ffffffff82000000 T do_idle
+`
+	got := parseIdleCode(strings.NewReader(symbols))
+	want := []codeRange{
+		{0xffffffff81000100, 0xffffffff81000180}, {0xffffffff81000180, 0xffffffff81000190}, {0xffffffff82000000, 0xffffffff82001000},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %x, want %x", got, want)
+	}
+	if got := parseIdleCode(strings.NewReader("0000000000000000 T do_idle\n0000000000000000 T x\n")); got != nil {
+		t.Errorf("hidden symbols gave %x", got)
+	}
+}
