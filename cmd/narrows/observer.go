@@ -10,6 +10,7 @@ import (
 
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
+	"github.com/narrows-profiler/narrows/workloads/load"
 	"github.com/narrows-profiler/narrows/workloads/metrics"
 	"github.com/narrows-profiler/narrows/workloads/plan"
 	"github.com/narrows-profiler/narrows/workloads/service"
@@ -30,13 +31,10 @@ func newObserver(out io.Writer, c *collector.Collector) *observer {
 	return &observer{collector: c, progress: newProgress(out)}
 }
 
-// warmup is the phase in which a benchmark is not yet measured.
-const warmup = "warmup"
-
 // Mark labels what is sampled from now on. A warm-up is not part of the benchmark:
 // its samples carry the phase alone.
 func (o *observer) Mark(benchmark, phase string) {
-	if phase == warmup {
+	if phase == load.Warmup {
 		benchmark = ""
 	}
 	if o.collector != nil {
