@@ -162,6 +162,7 @@ func (c *recordCommand) record(ctx context.Context, s streams, rec *recording.Re
 	var exited <-chan struct{}
 	var command *child
 	if len(c.Command) > 0 {
+		progress.line("recording "+c.Command[0], c.Duration) // from here on the terminal is the command's
 		// Marked before it exists, so that its first instruction counts.
 		before := collector.Now()
 		var err error
@@ -171,7 +172,6 @@ func (c *recordCommand) record(ctx context.Context, s streams, rec *recording.Re
 		defer command.stop()
 		rec.Collector().Select(command.cmd.Process.Pid, before)
 		exited = command.exited
-		progress.line("recording "+c.Command[0], c.Duration) // the terminal is the command's
 	} else {
 		progress.start("recording "+c.what(), c.Duration)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -33,6 +34,21 @@ func exists(path string) bool {
 	return err == nil
 }
 
+// recordingUnderWay starts a recording and returns when it has some samples.
+func recordingUnderWay(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	output, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := read(t, cmd, output)
+	if line := p.line(t); !strings.HasPrefix(line, "recording ") {
+		t.Fatalf("the recording begins with %q", line)
+	}
+	time.Sleep(500 * time.Millisecond)
+	return p
+}
+
 // An early end keeps the samples, says so in the session, and ends the program as
 // the signal would have.
 func TestInterruptedRecord(t *testing.T) {
@@ -43,9 +59,8 @@ func TestInterruptedRecord(t *testing.T) {
 		reason string
 	}{{syscall.SIGINT, "Ctrl-C"}, {syscall.SIGTERM, "terminated"}, {syscall.SIGHUP, "hangup"}} {
 		cmd := narrows(t, "record", "-d", "1h", "--window", "200ms", "-o", "s")
-		p := launch(t, cmd)
+		p := recordingUnderWay(t, cmd)
 		dir := filepath.Join(cmd.Dir, "s")
-		until(t, "the first window", func() bool { return exists(filepath.Join(dir, "windows", "0000", session.CPU)) })
 		if err := cmd.Process.Signal(test.signal); err != nil {
 			t.Fatal(err)
 		}
@@ -66,13 +81,7 @@ func TestRecordUntilInterrupted(t *testing.T) {
 	busy(t)
 	for _, output := range []string{"s", "x.pb.gz"} {
 		cmd := narrows(t, "record", "-o", output)
-		errors, err := cmd.StderrPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := read(t, cmd, errors)
-		p.line(t) // that it records
-		time.Sleep(300 * time.Millisecond)
+		p := recordingUnderWay(t, cmd)
 		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/analysis/session"
+	"github.com/narrows-profiler/narrows/workloads/metrics"
+)
+
+func ofService(s *profile.Sample) bool { return s.HasLabel("service", "ryot") }
+
+// The main job, end to end on the reference service.
+func TestRun(t *testing.T) {
+	requireRecording(t)
+	cmd := narrows(t, "run", "--benchmark", "FirstTokenLatency", "--iterations", "60", "--concurrent_requests", "1", "-F", "499", "-o", "s")
+	r := succeed(t, cmd)
+	checkPlainLines(t, r.stderr, "FirstTokenLatencyBenchmark: 60 requests")
+	dir := filepath.Join(cmd.Dir, "s")
+	s := checkSession(t, dir)
+	if s.Status != session.Complete || len(s.Services) != 1 || s.Services[0].Name != "ryot" || s.Services[0].TargetKind != "reference" {
+		t.Errorf("status %q, services %+v", s.Status, s.Services)
+	}
+	checkWindows(t, dir, 1)
+	checkLabels(t, readProfile(t, filepath.Join(dir, session.CPU)), s.Services[0].PID)
+
+	top := pprof(t, "-top", "-tagfocus=service=ryot", filepath.Join(dir, session.CPU))
+	for _, function := range []string{"llama.matmul", "llama.attention"} {
+		if !strings.Contains(top, function) {
+			t.Errorf("go tool pprof -top -tagfocus=service=ryot lacks %s:\n%.3000s", function, top)
+		}
+	}
+	for _, part := range []string{
+		"FirstTokenLatencyBenchmark: ryot (reference), 60 of 60 answers valid, complete",
+		"ttft_p95_ms < 100 ms", "llama.matmul",
+		"s/cpu.pb.gz", "s/flame/ryot.svg", "s/CONSOLIDATED_PROFILING_REPORT.md", "go tool pprof -http=",
+	} {
+		if !strings.Contains(r.stdout, part) {
+			t.Errorf("the summary lacks %q:\n%s", part, r.stdout)
+		}
+	}
+	for _, name := range []string{"flame/ryot.svg", "profiles/ryot.json", "metrics/FirstTokenLatencyBenchmark.json", "requests/FirstTokenLatencyBenchmark.ndjson", "bottleneck_report.json", "CONSOLIDATED_PROFILING_REPORT.md"} {
+		if !exists(filepath.Join(dir, name)) {
+			t.Errorf("the session lacks %s", name)
+		}
+	}
+	t.Run("flame", func(t *testing.T) { checkFlameFocus(t, dir) })
+}
+
+// checkLabels checks that all of the service's processes and nothing else carries
+// its name, and that its samples are told apart by benchmark and phase.
+func checkLabels(t *testing.T, p *profile.Profile, pid int) {
+	t.Helper()
+	total := weight(p, ofService)
+	benchmark := weight(p, func(s *profile.Sample) bool {
+		return ofService(s) && s.HasLabel("benchmark", "FirstTokenLatencyBenchmark")
+	})
+	if total == 0 || float64(benchmark) < 0.5*float64(total) {
+		t.Errorf("%d of the service's %d ns carry the benchmark's name", benchmark, total)
+	}
+	phases := map[string]bool{}
+	for _, s := range p.Sample {
+		// Before it is ready it is a process like any other.
+		ours := slices.Equal(s.NumLabel["pid"], []int64{int64(pid)})
+		if ofService(s) && !ours || ours && !ofService(s) && s.Label["phase"] != nil {
+			t.Errorf("a sample of process %v has the labels %v; the service is process %d", s.NumLabel["pid"], s.Label, pid)
+			return
+		}
+		if ofService(s) {
+			for _, phase := range s.Label["phase"] {
+				phases[phase] = true
+			}
+		}
+	}
+	for _, want := range []string{"warmup", "prefill"} {
+		if !phases[want] {
+			t.Errorf("the service's samples are of the phases %v, want %q among them", phases, want)
+		}
+	}
+}
+
+// checkFlameFocus draws one phase of a session and one that does not exist.
+func checkFlameFocus(t *testing.T, dir string) {
+	one := narrows(t, "flame", "-l", "service=ryot", "-l", "phase=prefill", "-o", "x.svg", dir)
+	succeed(t, one)
+	content, err := os.ReadFile(filepath.Join(one.Dir, "x.svg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSVG(t, content)
+	if !bytes.Contains(content, []byte("llama.matmul")) || bytes.Contains(content, []byte("swapper")) {
+		t.Error("the flame graph of the service's prefill is not of the service alone")
+	}
+	f := failure{status: 1, says: []string{"no samples to draw", "go tool pprof -tags"}}
+	f.check(t, narrows(t, "flame", "-l", "service=ryot", "-l", "phase=none", "-o", "x.svg", dir))
+	f = failure{status: 1, says: []string{`"phase" is no label`, "KEY=VALUE"}}
+	f.check(t, narrows(t, "flame", "-l", "phase", "-o", "x.svg", dir))
+	f = failure{status: 1, says: []string{`"heap" must be one of: [samples cpu]`}}
+	f.check(t, narrows(t, "flame", "--sample-index", "heap", "-o", "x.svg", dir))
+	f = failure{status: 1, says: []string{"/no/such/x.svg", "create its folder first"}}
+	f.check(t, narrows(t, "flame", "-o", "/no/such/x.svg", dir))
+}
+
+// Ctrl-C in the middle of the main job keeps all that was recorded and measured.
+func TestInterruptedRun(t *testing.T) {
+	requireRecording(t)
+	cmd := narrows(t, "run", "--iterations", "100", "--window", "500ms", "-F", "499", "-o", "s")
+	p := launch(t, cmd)
+	dir := filepath.Join(cmd.Dir, "s")
+	until(t, "a window after the first requests", func() bool {
+		return exists(filepath.Join(dir, "windows", "0004", session.CPU))
+	})
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	for line := range p.lines {
+		out.WriteString(line + "\n")
+	}
+	if status := p.wait(); status != 128+int(syscall.SIGINT) {
+		t.Errorf("exit status %d", status)
+	}
+	s := checkSession(t, dir)
+	if s.Status != session.Interrupted || !strings.Contains(s.Reason, "Ctrl-C") {
+		t.Errorf("status %q, reason %q", s.Status, s.Reason)
+	}
+	profile := readProfile(t, filepath.Join(dir, session.CPU))
+	if weight(profile, ofService) == 0 {
+		t.Error("no sample of the service was kept")
+	}
+	documents, err := s.Metrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(documents) != 1 || documents[0].Status == metrics.Complete || !strings.Contains(documents[0].StatusReason, "Ctrl-C") {
+		t.Errorf("the metrics are %+v", documents)
+	}
+	if !strings.Contains(out.String(), "s/cpu.pb.gz") {
+		t.Errorf("the summary does not say what was kept:\n%s", out.String())
+	}
+	if err := syscall.Kill(s.Services[0].PID, 0); err == nil {
+		t.Error("the reference service still runs")
+	}
+}
+
+// answers are what a service said, by request, without when.
+func answers(t *testing.T, dir string) map[int][2]int64 {
+	t.Helper()
+	f, err := os.Open(filepath.Join(dir, "requests", "TokenGenerationBenchmark.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	said := map[int][2]int64{}
+	for request, err := range metrics.ReadRequests(f) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if request.Outcome != metrics.OK {
+			t.Errorf("request %d ended as %s", request.Index, request.Outcome)
+		}
+		said[request.Index] = [2]int64{int64(request.Tokens), request.Bytes}
+	}
+	return said
+}
+
+// Answers repeat with the seed, down to their bytes; what is measured does not, or
+// it would not be measured.
+func TestBenchRepeatsAnswersAndMeasuresAnew(t *testing.T) {
+	bench := func(seed string) (map[int][2]int64, map[string]*float64) {
+		cmd := narrows(t, "bench", "--benchmark", "TokenGeneration", "--iterations", "3", "--concurrent_requests", "1", "--seed", seed, "-o", "s", "--json")
+		r := succeed(t, cmd)
+		var documents []metrics.Document
+		decode(t, r.stdout, &documents)
+		if len(documents) != 1 || documents[0].N != 3 || documents[0].Status != metrics.Complete {
+			t.Fatalf("the printed documents are\n%s", r.stdout)
+		}
+		dir := filepath.Join(cmd.Dir, "s")
+		checkSession(t, dir)
+		return answers(t, dir), documents[0].Metrics
+	}
+	first, measured := bench("7")
+	again, anew := bench("7")
+	other, _ := bench("8")
+	if diff := cmp.Diff(first, again); diff != "" || len(first) != 3 {
+		t.Errorf("tokens and bytes of the same seed differ (-first +second):\n%s", diff)
+	}
+	if cmp.Equal(first, other) {
+		t.Errorf("another seed got the same answers: %v", other)
+	}
+	for _, name := range []string{"ttft_mean_ms", "tokens_per_second", "request_mean_ms"} {
+		if measured[name] == nil || anew[name] == nil || *measured[name] == *anew[name] {
+			t.Errorf("%s is the same in two runs, or unknown", name)
+		}
+	}
+}

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// The reference service says when it is ready, answers, and ends when asked to.
+func TestServe(t *testing.T) {
+	cmd := narrows(t, "serve", "ryot", "--listen", "127.0.0.1:0")
+	p := launch(t, cmd)
+	var ready struct {
+		Service, URL, Model string
+		PID                 int
+	}
+	decode(t, p.line(t), &ready)
+	if ready.Service != "ryot" || ready.PID != cmd.Process.Pid || !strings.HasPrefix(ready.URL, "http://127.0.0.1:") {
+		t.Errorf("the ready line says %+v", ready)
+	}
+	body := fmt.Sprintf(`{"model":%q,"prompt":"Once upon a time","max_tokens":4,"seed":1}`, ready.Model)
+	answer, err := http.Post(ready.URL+"/v1/completions", "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(answer.Body)
+	answer.Body.Close()
+	if err != nil || answer.StatusCode != http.StatusOK || !strings.Contains(string(text), `"completion_tokens":4`) {
+		t.Errorf("%v, HTTP %d: %s", err, answer.StatusCode, text)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if status := p.wait(); status != 0 {
+		t.Errorf("exit status %d after SIGTERM", status)
+	}
+}
