@@ -37,7 +37,8 @@ test-full: test ## also the long tests: every Go version, fuzzing for a while, t
 	./fuzz.sh 30s
 
 test-kernels: ## run the eBPF tests on Debian's 6.1 and 6.12 kernels, emulated (needs qemu-system-x86, busybox-static)
-	$(GO) run ./internal/kerneltest/cmd/kerneltest -kernel 6.1 -kernel 6.12 ./collector/... ./cmd/narrows/internal/recording
+	$(GO) run ./internal/kerneltest/cmd/kerneltest -kernel 6.1 -kernel 6.12 \
+		./internal/kerneltest/testdata/features ./collector/... ./cmd/narrows/internal/recording
 
 bench: build ## measure what sampling, collecting and naming cost on this machine (needs root)
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./collector/... ./symbolizer/... ./cmd/narrows/...
