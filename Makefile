@@ -26,10 +26,10 @@ generate: ## compile the eBPF programs (needs clang-19, llvm-19 and libbpf-dev)
 	BPF2GO_CFLAGS="-O2 -g -Wall -Werror -mcpu=v3 -I/usr/include/$(MULTIARCH)" $(GO) generate ./bpf
 
 run: build ## build, drive the reference services, profile and rank (needs root)
-	bin/narrows run
+	bin/narrows run $(RUNFLAGS)
 
 test: build ## run every test that fits in a few minutes, those that load eBPF included (needs root)
-	$(GO) test ./...
+	$(GO) test $(TESTFLAGS) ./...
 
 test-full: test ## also the long tests: every Go version, fuzzing for a while, the race detector
 	NARROWS_TEST_FULL=1 $(GO) test -count=1 -timeout 60m ./...
