@@ -141,3 +141,21 @@ func TestBinariesShareFiles(t *testing.T) {
 		t.Errorf("memory without a file: %v", err)
 	}
 }
+
+// However many files a process maps, only so many are opened, and the rest say why.
+func TestOpenFilesAreBounded(t *testing.T) {
+	b := NewBinaries()
+	defer func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	b.maxOpen = 3
+	var last *Binary
+	for inode := range uint64(5) {
+		last = b.Get(noProcess, lifecycle.Mapping{Path: "/nowhere", File: lifecycle.FileIdentity{Inode: inode + 1}})
+	}
+	if _, err := last.File(); !errors.Is(err, ErrTooMany) {
+		t.Errorf("the fifth file of three: %v", err)
+	}
+}
