@@ -80,7 +80,7 @@ type Collector struct {
 // CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, on Linux 6.1 or later with BTF. The
 // windows must be received, or the recording grows in memory until Stop.
 func Start(config Config) (*Collector, error) {
-	if err := config.check(); err != nil {
+	if err := config.Check(); err != nil {
 		return nil, err
 	}
 	c := &Collector{config: config, windows: make(chan Window, 4), stop: func() {}}

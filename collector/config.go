@@ -32,7 +32,8 @@ const (
 	minWindow    = 100 * time.Millisecond
 )
 
-func (c Config) check() error {
+// Check says what is wrong with a configuration; Start refuses what it refuses.
+func (c Config) Check() error {
 	if c.Frequency < 1 || c.Frequency > maxFrequency {
 		return fmt.Errorf("a frequency of %d samples a second: use 1 to %d", c.Frequency, maxFrequency)
 	}

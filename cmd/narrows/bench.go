@@ -34,6 +34,19 @@ type benchmarkFlags struct {
 	Output      string            `short:"o" placeholder:"DIR" help:"Session folder to create. Default: narrows-<time>."`
 }
 
+// Validate refuses what makes no sense before anything is touched.
+func (f *benchmarkFlags) Validate() error {
+	switch {
+	case f.Iterations < 0:
+		return fmt.Errorf("%d iterations: it takes at least one", f.Iterations)
+	case f.Duration < 0:
+		return fmt.Errorf("a duration of %v is over before it begins", f.Duration)
+	case f.Concurrency < 0:
+		return fmt.Errorf("%d requests at a time: it takes at least one", f.Concurrency)
+	}
+	return nil
+}
+
 func (f *benchmarkFlags) runner(ctx context.Context) (*plan.Runner, error) {
 	benchmarks, err := plan.Select(f.Suite, f.Component, f.Benchmark)
 	if err != nil {
@@ -107,13 +120,13 @@ func (c *benchCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	watch := newObserver(s.err, nil)
+	watch := newObserver(s.err, nil, c.Duration)
 	runner.Observer, runner.Sink = watch, sessionSink{writer}
 	runErr := runner.Run(ctx)
 	watch.close()
 	summary := session.Summary{End: time.Now(), EndMonotonicNS: int64(collector.Now())}
 	watch.describe(&summary, runner)
-	finishErr := writer.Finish(context.WithoutCancel(ctx), outcome(runErr, ctx.Err() != nil), summary)
+	finishErr := writer.Finish(context.WithoutCancel(ctx), outcome(runErr), summary)
 	return errors.Join(runErr, finishErr, c.conclude(s, writer.Path()))
 }
 

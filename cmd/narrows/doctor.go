@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
-	"text/tabwriter"
+
+	"github.com/cilium/ebpf"
 
 	"github.com/narrows-profiler/narrows/collector/capability"
 )
@@ -17,7 +20,11 @@ type doctorCommand struct {
 func (doctorCommand) Help() string {
 	return `Tries everything Narrows uses of this host and prints what works, what does not, and what to do
 about it. It leaves nothing behind and changes no setting. The exit status is 1 when something is
-missing without which nothing can be recorded.`
+missing without which nothing can be recorded.
+
+Examples:
+  sudo narrows doctor
+  sudo narrows doctor --json | jq '.[] | select(.works | not)'`
 }
 
 // diagnosis is one line of the answer, as --json prints it.
@@ -34,10 +41,14 @@ type diagnosis struct {
 func (c *doctorCommand) Run(s streams) error {
 	var all []diagnosis
 	var missing []string
+	btf := true
 	for _, r := range capability.Check() {
+		if r.Name == "BTF" {
+			btf = r.Err == nil
+		}
 		d := diagnosis{Name: r.Name, Works: r.Err == nil, Required: r.Required, For: r.For, Detail: r.Detail}
 		if r.Err != nil {
-			d.Error, d.Remedy = r.Err.Error(), r.Remedy
+			d.Error, d.Remedy = r.Err.Error(), remedy(r, btf)
 			if r.Required {
 				missing = append(missing, r.Name)
 			}
@@ -62,7 +73,10 @@ func (c *doctorCommand) print(s streams, all []diagnosis) error {
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(all)
 	}
-	table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	width := 0
+	for _, d := range all {
+		width = max(width, len(d.Name))
+	}
 	for _, d := range all {
 		state := "ok"
 		switch {
@@ -71,11 +85,31 @@ func (c *doctorCommand) print(s streams, all []diagnosis) error {
 		case !d.Works:
 			state = "absent"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", state, d.Name, d.For, d.Detail)
+		line := fmt.Sprintf("%-7s  %-*s  %s", state, width, d.Name, d.For)
+		if d.Works && d.Detail != "" {
+			line += " (" + d.Detail + ")"
+		}
+		if _, err := fmt.Fprintln(s.out, line); err != nil {
+			return err
+		}
 		if !d.Works {
 			reason, _, _ := strings.Cut(d.Error, "\n")
-			fmt.Fprintf(table, "\t  why\t%s\t\n\t  what to do\t%s\t\n", reason, d.Remedy)
+			if _, err := fmt.Fprintf(s.out, "           why:        %s\n           what to do: %s\n", reason, d.Remedy); err != nil {
+				return err
+			}
 		}
 	}
-	return table.Flush()
+	return nil
+}
+
+// remedy is what to do about a capability that is missing. What is refused to an
+// ordinary user, and what is missing for want of BTF, needs no remedy of its own.
+func remedy(r capability.Result, btf bool) string {
+	switch {
+	case os.Geteuid() != 0 && errors.Is(r.Err, fs.ErrPermission):
+		return "run it with sudo"
+	case !btf && errors.Is(r.Err, ebpf.ErrNotSupported):
+		return "it needs BTF, see above"
+	}
+	return r.Remedy
 }

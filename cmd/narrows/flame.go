@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -43,6 +44,9 @@ func (c *flameCommand) Run(s streams) error {
 		title = strings.Join(append([]string{filepath.Base(filepath.Clean(c.Input))}, c.Label...), "  ")
 	}
 	graph, err := flamegraph.New(p, flamegraph.Options{SampleType: c.sampleIndex(p), Title: title, Focus: focus})
+	if errors.Is(err, flamegraph.ErrEmpty) && len(c.Label) > 0 {
+		return advisedError{fmt.Errorf("drawing %s: %w", c.Input, err), "look at the labels that there are with go tool pprof -tags"}
+	}
 	if err != nil {
 		return fmt.Errorf("drawing %s: %w", c.Input, err)
 	}
@@ -76,7 +80,7 @@ func (c *flameCommand) read() (*profile.Profile, error) {
 	defer f.Close()
 	p, err := profile.Parse(f)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s as a pprof file: %w", c.Input, err)
+		return nil, advisedError{fmt.Errorf("reading %s as a pprof file: %w", c.Input, err), "name a pprof file or a session folder"}
 	}
 	return p, nil
 }

@@ -9,13 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"os/signal"
 	"strconv"
 
 	"github.com/alecthomas/kong"
-	"golang.org/x/sys/unix"
-
 	"github.com/narrows-profiler/narrows/internal/version"
 	"github.com/narrows-profiler/narrows/workloads/plan"
 )
@@ -42,7 +40,8 @@ func main() {
 }
 
 // execute runs one command line and returns the exit status: 0, 1 for a failure,
-// 2 for a command line that makes no sense.
+// 2 for a command line that makes no sense, 128 and the signal's number after an
+// early end on request, and a recorded program's own where it failed.
 func execute(args []string, s streams) int {
 	var cli commands
 	exited := -1
@@ -66,14 +65,28 @@ func execute(args []string, s streams) int {
 		fmt.Fprintf(s.err, "narrows: %v\n  see: narrows --help\n", err)
 		return 2
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	ctx, stop := withInterruption(context.Background())
 	defer stop()
 	command.BindTo(ctx, (*context.Context)(nil))
-	if err := command.Run(s); err != nil {
-		printError(s.err, err)
-		return 1
+	return conclude(s.err, command.Run(s))
+}
+
+// conclude prints an error and returns the exit status.
+func conclude(w io.Writer, err error) int {
+	if err == nil {
+		return 0
 	}
-	return 0
+	if child, ok := err.(childError); ok {
+		fmt.Fprintf(w, "narrows: %v\n", child)
+		return child.status
+	}
+	var interrupted interruption
+	if errors.As(err, &interrupted) && onlyInterruption(err) {
+		fmt.Fprintf(w, "narrows: %v\n", interrupted)
+		return interrupted.status()
+	}
+	printError(w, err)
+	return 1
 }
 
 // printError prints what failed and why, then what to do about it if that is known.
@@ -95,18 +108,17 @@ func (e advisedError) Unwrap() error { return e.error }
 // advise tells what to do about an error.
 func advise(err error) string {
 	var advised advisedError
-	switch {
-	case errors.As(err, &advised):
+	if errors.As(err, &advised) {
 		return advised.advice
-	case errors.Is(err, unix.ENOSPC):
-		return "free some space, or name another place with -o"
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		if os.Geteuid() != 0 {
-			return "run it as root: sudo narrows ..."
-		}
-		return "narrows doctor tells which permission is missing; in a container, it needs --privileged and the host's PID namespace"
-	case errors.Is(err, unix.ECONNREFUSED):
-		return "start the service, or correct the address"
 	}
-	return ""
+	// Errors about files say themselves what to do about them; what remains is
+	// what the kernel refuses.
+	var file *fs.PathError
+	if errors.As(err, &file) || !errors.Is(err, fs.ErrPermission) {
+		return ""
+	}
+	if os.Geteuid() != 0 {
+		return "run it as root: sudo narrows ..."
+	}
+	return "narrows doctor tells which permission is missing; in a container, it needs --privileged and the host's PID namespace"
 }

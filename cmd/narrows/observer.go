@@ -21,14 +21,15 @@ import (
 type observer struct {
 	collector *collector.Collector // nil when nothing is recorded
 	progress  *progress
+	duration  time.Duration // of each benchmark, 0 when a number of requests bounds it
 
 	mu         sync.Mutex
 	services   []session.Service
 	benchmarks []session.Benchmark
 }
 
-func newObserver(out io.Writer, c *collector.Collector) *observer {
-	return &observer{collector: c, progress: newProgress(out)}
+func newObserver(out io.Writer, c *collector.Collector, duration time.Duration) *observer {
+	return &observer{collector: c, progress: newProgress(out), duration: duration}
 }
 
 // Mark labels what is sampled from now on. A warm-up is not part of the benchmark:
@@ -68,6 +69,10 @@ func (o *observer) Service(name string, pid int) {
 
 // Progress shows how far a benchmark is.
 func (o *observer) Progress(benchmark string, done, total int) {
+	if o.duration > 0 {
+		o.progress.timed(benchmark, o.duration)
+		return
+	}
 	o.progress.set(benchmark, done, total)
 }
 

@@ -13,7 +13,8 @@ import (
 )
 
 // progress tells on a terminal how far things are and how long they will take; in
-// a pipe it prints a plain line when something begins.
+// a pipe it prints a plain line when something begins. What is over stays on the
+// screen, what was broken off is taken away.
 type progress struct {
 	out  io.Writer
 	bars *mpb.Progress // nil in a pipe
@@ -21,7 +22,7 @@ type progress struct {
 	mu    sync.Mutex
 	named map[string]*mpb.Bar
 	stop  chan struct{}
-	timed sync.WaitGroup
+	timer sync.WaitGroup
 }
 
 func newProgress(out io.Writer) *progress {
@@ -35,36 +36,59 @@ func newProgress(out io.Writer) *progress {
 // start shows something that takes the given time, or, if that is 0, as long as it
 // takes.
 func (p *progress) start(what string, duration time.Duration) {
-	if p.bars == nil {
+	switch {
+	case p.bars == nil:
 		p.line(what, duration)
-		return
+	case duration > 0:
+		p.timed(what, duration)
+	default:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.named[what] = p.bar(what, 0)
 	}
-	if duration <= 0 {
-		p.bar(what, 0)
-		return
-	}
-	steps := int64(duration / (100 * time.Millisecond))
-	bar := p.bar(what, max(steps, 1))
-	p.timed.Go(func() {
-		ticks := time.NewTicker(100 * time.Millisecond)
-		defer ticks.Stop()
-		for {
-			select {
-			case <-ticks.C:
-				bar.Increment()
-			case <-p.stop:
-				return
-			}
-		}
-	})
 }
 
+// line prints what begins, as in a pipe.
 func (p *progress) line(what string, duration time.Duration) {
 	if duration > 0 {
 		fmt.Fprintf(p.out, "%s for %v\n", what, duration)
 	} else {
 		fmt.Fprintf(p.out, "%s\n", what)
 	}
+}
+
+// timed shows something that takes the given time. Of each name only the first
+// call counts.
+func (p *progress) timed(what string, duration time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, known := p.named[what]; known {
+		return
+	}
+	p.named[what] = nil
+	if p.bars == nil {
+		p.line(what, duration)
+		return
+	}
+	bar := p.bar(what, max(duration.Milliseconds(), 1))
+	p.named[what] = bar
+	begin := time.Now()
+	p.timer.Go(func() {
+		ticks := time.NewTicker(100 * time.Millisecond)
+		defer ticks.Stop()
+		for {
+			passed := time.Since(begin)
+			bar.SetCurrent(passed.Milliseconds()) // completes it at its total
+			if passed >= duration {
+				return
+			}
+			select {
+			case <-ticks.C:
+			case <-p.stop:
+				return
+			}
+		}
+	})
 }
 
 // set shows that done of total steps of something are behind us.
@@ -83,7 +107,6 @@ func (p *progress) set(what string, done, total int) {
 		bar = p.bar(what, int64(total))
 		p.named[what] = bar
 	}
-	bar.SetTotal(int64(total), false)
 	bar.SetCurrent(int64(done))
 }
 
@@ -95,15 +118,22 @@ func (p *progress) bar(what string, total int64) *mpb.Bar {
 	}
 	return p.bars.AddBar(total, name, mpb.AppendDecorators(
 		decor.Percentage(decor.WCSyncSpace), decor.Name("  "),
-		decor.OnComplete(decor.AverageETA(decor.ET_STYLE_MMSS, decor.WCSyncSpace), "done"),
+		decor.OnComplete(decor.AverageETA(decor.ET_STYLE_MMSS), "done"),
+		decor.OnComplete(decor.Name(" left"), ""),
 	))
 }
 
 // done ends the display and leaves the cursor on a new line.
 func (p *progress) done() {
 	close(p.stop)
-	p.timed.Wait()
-	if p.bars != nil {
-		p.bars.Shutdown()
+	p.timer.Wait()
+	if p.bars == nil {
+		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, bar := range p.named {
+		bar.Abort(true) // without effect on what is complete
+	}
+	p.bars.Wait()
 }

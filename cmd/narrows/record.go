@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"syscall"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +32,22 @@ func (recordCommand) Help() string {
   sudo narrows record -o build -- make -j4        a command and all it starts
   sudo narrows record -d 30s -p 4242 -o hot.svg   one process, straight to a flame graph
 
-Ctrl-C ends a recording early and keeps it.`
+Ctrl-C ends a recording early and keeps it. COMMAND gets what the terminal sends, is ended when the
+recording ends before it, and its exit status becomes that of narrows; if narrows is killed, COMMAND
+goes on without it.`
+}
+
+// Validate refuses what makes no sense before anything is touched.
+func (c *recordCommand) Validate() error {
+	if c.Duration < 0 {
+		return fmt.Errorf("a duration of %v is over before it begins", c.Duration)
+	}
+	return validRecording(c.Frequency, c.Window)
+}
+
+// validRecording checks what record and run have in common.
+func validRecording(frequency int, window time.Duration) error {
+	return collector.Config{Frequency: frequency, Window: window}.Check()
 }
 
 func (c *recordCommand) Run(ctx context.Context, s streams) error {
@@ -55,7 +70,7 @@ func (c *recordCommand) Run(ctx context.Context, s streams) error {
 func (c *recordCommand) config() (collector.Config, error) {
 	config := collector.Config{Frequency: c.Frequency, Window: c.Window}
 	for _, pid := range c.PID {
-		if err := unix.Kill(pid, 0); errors.Is(err, unix.ESRCH) {
+		if err := unix.Kill(pid, 0); pid <= 0 || errors.Is(err, unix.ESRCH) {
 			return config, advisedError{fmt.Errorf("there is no process %d", pid), "look it up with ps or pgrep"}
 		}
 	}
@@ -63,7 +78,7 @@ func (c *recordCommand) config() (collector.Config, error) {
 	for _, path := range c.Cgroup {
 		ids, err := recording.CgroupIDs(path)
 		if err != nil {
-			return config, err
+			return config, advisedError{err, "name a folder of the cgroup v2 hierarchy, such as systemd-cgls shows them"}
 		}
 		config.Selection.Cgroups = append(config.Selection.Cgroups, ids...)
 	}
@@ -84,32 +99,38 @@ func (c *recordCommand) toSession(ctx context.Context, s streams, config collect
 	if err != nil {
 		return err
 	}
-	rec, err := recording.Start(context.WithoutCancel(ctx), config, recording.SessionSink{Writer: writer})
+	alive := context.WithoutCancel(ctx)
+	rec, err := recording.Start(alive, config, recording.SessionSink{Writer: writer})
 	if err != nil {
-		return errors.Join(err, writer.Finish(ctx, session.Outcome{Status: session.Failed, Reason: err.Error()}, session.Summary{}))
+		return errors.Join(err, discard(alive, writer, err))
 	}
-	interrupted, workErr := c.record(ctx, s, rec)
+	work := c.record(ctx, s, rec)
 	summary, err := rec.Stop()
-	err = errors.Join(workErr, err)
-	err = errors.Join(err, writer.Finish(context.WithoutCancel(ctx), outcome(err, interrupted), summary))
+	if work.notStarted != nil {
+		return errors.Join(work.notStarted, err, discard(alive, writer, work.notStarted))
+	}
+	err = errors.Join(err, writer.Finish(alive, outcome(errors.Join(err, work.interruption)), summary))
 	fmt.Fprint(s.out, recording.Describe(summary))
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(s.out, "\nwritten to  %s\nnext        go tool pprof -top %[1]s/%s\n            narrows flame %[1]s\n", writer.Path(), session.CPU)
-	return nil
+	return work.result()
 }
 
 // toFile records into memory and writes one file.
 func (c *recordCommand) toFile(ctx context.Context, s streams, config collector.Config) error {
+	if err := recording.CheckWritable(c.Output); err != nil {
+		return err
+	}
 	var sink recording.FileSink
 	rec, err := recording.Start(context.WithoutCancel(ctx), config, &sink)
 	if err != nil {
 		return err
 	}
-	_, workErr := c.record(ctx, s, rec)
+	work := c.record(ctx, s, rec)
 	summary, err := rec.Stop()
-	if err = errors.Join(workErr, err); err != nil {
+	if err = errors.Join(work.notStarted, err); err != nil {
 		return err
 	}
 	if err := sink.WriteFile(c.Output, "CPU time"); err != nil {
@@ -117,25 +138,42 @@ func (c *recordCommand) toFile(ctx context.Context, s streams, config collector.
 	}
 	fmt.Fprint(s.out, recording.Describe(summary))
 	fmt.Fprintf(s.out, "\nwritten to  %s\n", c.Output)
-	return nil
+	return work.result()
+}
+
+// work is how the time of a recording came to its end.
+type work struct {
+	notStarted   error // the command could not be started: there is nothing to keep
+	failed       error // the command failed
+	interruption error // a signal ended it before its time
+}
+
+func (w work) result() error {
+	if w.interruption != nil {
+		return w.interruption
+	}
+	return w.failed
 }
 
 // record waits for the command, the duration, an interrupt or a failure.
-func (c *recordCommand) record(ctx context.Context, s streams, rec *recording.Recording) (interrupted bool, err error) {
+func (c *recordCommand) record(ctx context.Context, s streams, rec *recording.Recording) work {
 	progress := newProgress(s.err)
 	defer progress.done()
-	what := "the whole machine"
-	ended := make(chan error, 1)
+	var exited <-chan struct{}
+	var command *child
 	if len(c.Command) > 0 {
-		what = c.Command[0]
-		command, err := c.start(rec)
-		if err != nil {
-			return false, err
+		// Marked before it exists, so that its first instruction counts.
+		before := collector.Now()
+		var err error
+		if command, err = startChild(c.Command); err != nil {
+			return work{notStarted: err}
 		}
-		go func() { ended <- command.Wait() }()
-		defer stopCommand(command, ended)
-	} else if len(c.PID)+len(c.Cgroup) > 0 {
-		what = "the selected processes"
+		defer command.stop()
+		rec.Collector().Select(command.cmd.Process.Pid, before)
+		exited = command.exited
+		progress.line("recording "+c.Command[0], c.Duration) // the terminal is the command's
+	} else {
+		progress.start("recording "+c.what(), c.Duration)
 	}
 	var timeout <-chan time.Time
 	if c.Duration > 0 {
@@ -143,51 +181,25 @@ func (c *recordCommand) record(ctx context.Context, s streams, rec *recording.Re
 		defer timer.Stop()
 		timeout = timer.C
 	}
-	progress.start("recording "+what, c.Duration)
 	select {
 	case <-timeout:
-	case err := <-ended:
-		ended <- err
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			fmt.Fprintf(s.err, "%s ended: %v\n", what, err)
-		}
+	case <-exited:
+		return work{failed: command.failure()}
 	case <-ctx.Done():
-		return true, nil
+		if timeout != nil || exited != nil {
+			return work{interruption: context.Cause(ctx)}
+		}
 	case <-rec.Failed():
 	}
-	return false, nil
+	return work{}
 }
 
-// start runs the command, marked before it exists so that its first instruction
-// counts.
-func (c *recordCommand) start(rec *recording.Recording) (*exec.Cmd, error) {
-	command := exec.Command(c.Command[0], c.Command[1:]...)
-	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
-	before := collector.Now()
-	if err := command.Start(); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", c.Command[0], err)
+// what names what is recorded where no command is.
+func (c *recordCommand) what() string {
+	if len(c.PID)+len(c.Cgroup) > 0 {
+		return "the selected processes"
 	}
-	rec.Collector().Select(command.Process.Pid, before)
-	return command, nil
-}
-
-// stopCommand ends the command we started, if it still runs.
-func stopCommand(command *exec.Cmd, ended chan error) {
-	const grace = 2 * time.Second
-	select {
-	case <-ended:
-		return
-	default:
-	}
-	// It may have ended by itself meanwhile: then there is nobody to signal.
-	_ = command.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-ended:
-	case <-time.After(grace):
-		_ = command.Process.Kill()
-		<-ended
-	}
+	return "the whole machine"
 }
 
 // newSession creates the folder of a recording.
@@ -199,12 +211,22 @@ func newSession(dir string, config collector.Config) (*session.Writer, error) {
 	return session.Create(dir, recording.Info(host, os.Args, config))
 }
 
-func outcome(err error, interrupted bool) session.Outcome {
-	switch {
-	case err != nil:
-		return session.Outcome{Status: session.Failed, Reason: err.Error()}
-	case interrupted:
-		return session.Outcome{Status: session.Interrupted, Reason: "ended early on request"}
+// discard removes the folder of a recording that did not begin.
+func discard(ctx context.Context, writer *session.Writer, why error) error {
+	return errors.Join(
+		writer.Finish(ctx, outcome(why), session.Summary{}),
+		os.RemoveAll(writer.Path()),
+	)
+}
+
+// outcome says in a session how its recording ended.
+func outcome(err error) session.Outcome {
+	if err == nil {
+		return session.Outcome{Status: session.Complete}
 	}
-	return session.Outcome{Status: session.Complete}
+	status := session.Failed
+	if onlyInterruption(err) {
+		status = session.Interrupted
+	}
+	return session.Outcome{Status: status, Reason: strings.ReplaceAll(err.Error(), "\n", "; ")}
 }

@@ -57,41 +57,49 @@ func (c *runCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	runErr := c.recordPlan(ctx, s, runner, config, writer)
-	return errors.Join(runErr, c.conclude(s, writer.Path()))
+	recorded, err := c.recordPlan(ctx, s, runner, config, writer)
+	if !recorded {
+		return err
+	}
+	return errors.Join(err, c.conclude(s, writer.Path()))
 }
 
-// recordPlan runs the plan under the profiler and finishes the session.
-func (c *runCommand) recordPlan(ctx context.Context, s streams, runner *plan.Runner, config collector.Config, writer *session.Writer) error {
+// Validate refuses what makes no sense before anything is touched.
+func (c *runCommand) Validate() error {
+	return errors.Join(validRecording(c.Frequency, c.Window), c.benchmarkFlags.Validate())
+}
+
+// recordPlan runs the plan under the profiler and finishes the session; without a
+// recording there is none.
+func (c *runCommand) recordPlan(ctx context.Context, s streams, runner *plan.Runner, config collector.Config, writer *session.Writer) (recorded bool, err error) {
 	alive := context.WithoutCancel(ctx)
 	rec, err := recording.Start(alive, config, recording.SessionSink{Writer: writer})
 	if err != nil {
-		return errors.Join(err, writer.Finish(alive, session.Outcome{Status: session.Failed, Reason: err.Error()}, session.Summary{}))
+		return false, errors.Join(err, discard(alive, writer, err))
 	}
-	watch := newObserver(s.err, rec.Collector())
+	watch := newObserver(s.err, rec.Collector(), c.Duration)
 	runner.Observer, runner.Sink = watch, sessionSink{writer}
 
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		select {
 		case <-rec.Failed():
-			cancel()
+			cancel(errors.New("the recording failed"))
 		case <-ctx.Done():
 		}
 	}()
 	runErr := runner.Run(ctx)
-	interrupted := ctx.Err() != nil
-	cancel()
+	cancel(nil)
 	<-ended
 	watch.close()
 
 	summary, err := rec.Stop()
 	watch.describe(&summary, runner)
 	err = errors.Join(err, runErr)
-	return errors.Join(err, writer.Finish(alive, outcome(err, interrupted), summary))
+	return true, errors.Join(err, writer.Finish(alive, outcome(err), summary))
 }
 
 // conclude ranks the session, writes the reports, and prints the summary and where

@@ -77,7 +77,7 @@ func (s *summary) report(r collector.Report) {
 		return cmp.Or(strings.Compare(a.Where, b.Where), strings.Compare(a.Reason, b.Reason))
 	})
 	if r.Unreadable > 0 {
-		s.warn(fmt.Sprintf("the mappings of %d processes could not be read at the start: their frames have no names until they exec", r.Unreadable))
+		s.warn(fmt.Sprintf("processes whose mappings could not be read at the start: %d; their frames have no names until they exec", r.Unreadable))
 	}
 	for _, u := range r.Unwinding {
 		s.Unwinding = append(s.Unwinding, session.Unwinding{
