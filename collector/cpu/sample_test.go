@@ -2,56 +2,43 @@ package cpu
 
 import (
 	"errors"
-	"slices"
 	"testing"
-	"unsafe"
-
-	"github.com/narrows-profiler/narrows/bpf"
 )
 
-// record makes what the program would write for the given stacks.
-func record(user, kernel []uint64) []byte {
-	var raw bpf.CPUCpuSample
-	raw.Header.Time, raw.Header.Cpu = 123, 1
-	raw.Thread.Tgid, raw.Thread.Tid, raw.Thread.ProcessStart, raw.Thread.ExecGeneration = 10, 11, 99, 3
-	copy(raw.Thread.ThreadName[:], []int8{'w', 'o', 'r', 'k'})
-	raw.Weight = 1000
-	raw.Stack.UserFrames, raw.Stack.KernelFrames = uint16(len(user)), uint16(len(kernel))
-	copy(raw.Stack.Frames[:], slices.Concat(user, kernel))
-	whole := unsafe.Slice((*byte)(unsafe.Pointer(&raw)), unsafe.Sizeof(raw))
-	return slices.Clone(whole[:int(framesOffset)+8*(len(user)+len(kernel))])
-}
-
 func TestDecode(t *testing.T) {
-	got, err := Decode(record([]uint64{1, 2, 3}, []uint64{4, 5}))
+	data := record(3)
+	s, err := Decode(data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(got.User, []uint64{1, 2, 3}) || !slices.Equal(got.Kernel, []uint64{4, 5}) {
-		t.Errorf("frames %v and %v", got.User, got.Kernel)
+	if s.Process.PID != 1000 || s.TID != 1001 || s.Thread != "some-thread" || s.ProcessName != "some-thread" {
+		t.Errorf("%+v", s)
 	}
-	if got.Time != 123 || got.CPU != 1 || got.Process.PID != 10 || got.TID != 11 || got.Process.Start != 99 ||
-		got.Process.Generation != 3 || got.Thread != "work" || got.Weight != 1000 {
-		t.Errorf("%+v", got)
+	if len(s.User) != 3 || s.User[2] != 0x7f0000000080 || len(s.Kernel) != 0 {
+		t.Errorf("frames %x and %x", s.User, s.Kernel)
+	}
+	clear(data)
+	if s.User[2] != 0x7f0000000080 {
+		t.Error("the sample keeps the record")
 	}
 }
 
 func TestDecodeRefusesCutRecords(t *testing.T) {
-	whole := record([]uint64{1, 2, 3}, []uint64{4, 5})
-	for n := range len(whole) {
-		if _, err := Decode(whole[:n]); !errors.Is(err, ErrMalformed) {
-			t.Fatalf("a record cut to %d of %d bytes: %v", n, len(whole), err)
+	data := record(3)
+	for _, size := range []int{0, 1, int(framesOffset) - 1, int(framesOffset), len(data) - 1} {
+		if _, err := Decode(data[:size]); !errors.Is(err, ErrMalformed) {
+			t.Errorf("of %d bytes: %v", size, err)
 		}
 	}
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add(record([]uint64{1}, nil))
-	f.Add(record(nil, []uint64{1, 2}))
+	f.Add(record(0))
+	f.Add(record(3))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := Decode(data)
-		if err == nil && len(data) < int(framesOffset)+8*(len(s.User)+len(s.Kernel)) {
-			t.Errorf("%d frames out of %d bytes", len(s.User)+len(s.Kernel), len(data))
+		if err == nil && framesOffset+uintptr(len(s.User)+len(s.Kernel))*8 > uintptr(len(data)) {
+			t.Errorf("%d and %d frames in %d bytes", len(s.User), len(s.Kernel), len(data))
 		}
 	})
 }

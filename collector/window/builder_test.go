@@ -119,17 +119,3 @@ func TestProfileOfUnreadableFile(t *testing.T) {
 		t.Errorf("location %#x in %+v", p.Location[0].Address, m)
 	}
 }
-
-func BenchmarkAdd(b *testing.B) {
-	period, values := types()
-	w := NewBuilder(period, values...)
-	stack := make([]Frame, 30)
-	for i := range stack {
-		stack[i].Address = uint64(i) << 12
-	}
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		stack[0].Address = uint64(i % 10_000) // nearly every stack of a busy machine is new
-		w.Add(Labels{PID: 1, TID: 2, Process: "p"}, stack, 1, 10)
-	}
-}
