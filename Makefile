@@ -19,7 +19,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/narrows (needs only Go)
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/narrows ./cmd/narrows
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/narrows ./cmd/narrows
 
 generate: ## compile the eBPF programs (needs clang-19, llvm-19 and libbpf-dev)
 	BPF2GO_CC=$(CLANG) BPF2GO_STRIP=$(STRIP) \
