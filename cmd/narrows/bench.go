@@ -146,7 +146,10 @@ func (c *benchCommand) conclude(s streams, dir string) error {
 	if err := report.Terminal(s.out, data, colourful(s.out)); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "\nwritten to  %s\nnext        sudo narrows run   (the same, profiled and ranked)\n", dir)
+	fmt.Fprintf(s.out, "\nwritten to  %s\n", dir)
+	if sess.Status == session.Complete {
+		fmt.Fprintf(s.out, "next        sudo narrows run   (the same, profiled and ranked)\n")
+	}
 	return nil
 }
 

@@ -76,7 +76,8 @@ func conclude(w io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}
-	if child, ok := err.(childError); ok {
+	var child childError
+	if errors.As(err, &child) { // it comes alone: a recording that failed says so instead
 		fmt.Fprintf(w, "narrows: %v\n", child)
 		return child.status
 	}

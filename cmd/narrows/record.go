@@ -24,7 +24,7 @@ type recordCommand struct {
 	PID       []int         `short:"p" help:"Keep only these processes and their descendants."`
 	Cgroup    []string      `help:"Keep only what runs in this cgroup (v2) and those beneath it, by its path."`
 	Window    time.Duration `default:"10s" help:"Length of the windows a session is made of."`
-	Command   []string      `arg:"" optional:"" passthrough:"" help:"Command to start and profile, after --."`
+	Command   []string      `arg:"" optional:"" passthrough:"partial" help:"Command to start and profile, after --."`
 }
 
 func (recordCommand) Help() string {

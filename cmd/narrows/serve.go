@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/narrows-profiler/narrows/workloads/ryot/server"
 )
@@ -24,5 +27,9 @@ Examples:
 }
 
 func (c *serveRyotCommand) Run(ctx context.Context, s streams) error {
-	return c.Options.Run(ctx, s.out)
+	err := c.Options.Run(ctx, s.out)
+	if errors.Is(err, unix.EADDRINUSE) {
+		return advisedError{err, "end what listens there, or choose another address with --listen; port 0 takes a free one"}
+	}
+	return err
 }

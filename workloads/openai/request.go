@@ -7,6 +7,8 @@ type Request struct {
 	Temperature float64   `json:"temperature"`
 	MaxTokens   int       `json:"max_tokens"`
 	TopP        float64   `json:"top_p"`
+	// Seed makes the answer repeatable; without one each answer differs.
+	Seed *int64 `json:"seed,omitempty"`
 	// OmitUsage leaves stream_options out of the request, for services that
 	// refuse fields they do not know.
 	OmitUsage bool `json:"-"`

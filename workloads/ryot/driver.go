@@ -24,7 +24,7 @@ type driver struct {
 	model     string
 	maxTokens int
 	prompts   *prompts
-	omitUsage bool         // found in the warm-up
+	plain     bool         // found in the warm-up: it refuses optional fields
 	phases    *load.Phases // nil in the warm-up
 
 	mutex sync.Mutex
@@ -46,7 +46,11 @@ func (d *driver) send(ctx context.Context, index int) load.Exchange {
 		Temperature: 0.8,
 		TopP:        0.95,
 		MaxTokens:   d.maxTokens,
-		OmitUsage:   d.omitUsage,
+		OmitUsage:   d.plain,
+	}
+	if !d.plain {
+		seed := d.prompts.answerSeed(index)
+		request.Seed = &seed
 	}
 	if index < 0 {
 		return d.warmUp(ctx, request)
@@ -62,15 +66,15 @@ func (d *driver) send(ctx context.Context, index int) load.Exchange {
 }
 
 // warmUp sends a request and learns from the answer: whether the service takes
-// the wish for a token count, and how long its tokens are.
+// the wish for a token count and a seed, and how long its tokens are.
 func (d *driver) warmUp(ctx context.Context, request openai.Request) load.Exchange {
 	answer := d.client.Stream(ctx, request, nil)
 	refused := answer.Outcome == metrics.HTTPOutcome(http.StatusBadRequest) ||
 		answer.Outcome == metrics.HTTPOutcome(http.StatusUnprocessableEntity)
 	if refused && !request.OmitUsage {
-		request.OmitUsage = true
+		request.OmitUsage, request.Seed = true, nil
 		answer = d.client.Stream(ctx, request, nil)
-		d.omitUsage = answer.Outcome == metrics.OK
+		d.plain = answer.Outcome == metrics.OK
 	}
 	check(&answer, d.maxTokens)
 	if answer.Outcome == metrics.OK {

@@ -51,6 +51,13 @@ func (p *prompts) text(index int) string {
 	return text.String()
 }
 
+// answerSeed is the seed of a request's answer, so that the service writes the same
+// text in every run of the same seed. It fits into 31 bits, which every server's
+// JSON reader keeps whole.
+func (p *prompts) answerSeed(index int) int64 {
+	return int64(rand.New(rand.NewPCG(p.seed, uint64(int64(index)))).Int32())
+}
+
 // fit adapts the mean to what a prompt came to in the service's tokens.
 func (p *prompts) fit(text string, tokens int) {
 	if tokens <= 0 {
