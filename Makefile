@@ -40,11 +40,11 @@ test-kernels: ## run the eBPF tests on Debian's 6.1 and 6.12 kernels, emulated (
 	$(GO) run ./internal/kerneltest/cmd/kerneltest -kernel 6.1 -kernel 6.12 \
 		./internal/kerneltest/testdata/features ./collector/... ./cmd/narrows/internal/recording
 
-bench: build ## measure what sampling, collecting and naming cost on this machine (needs root)
-	$(GO) test -run '^$$' -bench . -benchtime 2s ./collector/... ./symbolizer/... ./cmd/narrows/...
+bench: build ## measure what sampling, collecting and naming cost on this machine, in 5 minutes (needs root)
+	$(GO) run ./internal/costs/cmd/costs bin/narrows
 
 bench-peers: build ## the same seconds under Narrows and under perf, where perf is installed (needs root)
-	$(GO) test -run '^$$' -bench Peers -benchtime 1x ./cmd/narrows/...
+	$(GO) run ./internal/costs/cmd/costs -peers bin/narrows
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }

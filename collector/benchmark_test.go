@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -29,13 +30,16 @@ func BenchmarkReplay(b *testing.B) {
 				b.Skip("this process's mappings cannot be read")
 			}
 			stacks := randomStacks(b, samples*9/10, frames)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
 			for b.Loop() {
 				if got := replayOnce(self, samples, stacks); got != samples {
 					b.Fatalf("%d samples came out, want %d", got, samples)
 				}
 			}
+			runtime.ReadMemStats(&after)
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*samples), "ns/sample")
-			b.ReportAllocs()
+			b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/float64(b.N*samples), "B/sample")
 		})
 	}
 }

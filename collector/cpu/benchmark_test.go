@@ -1,7 +1,9 @@
 package cpu
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"testing"
 	"unsafe"
 
@@ -36,4 +38,16 @@ func BenchmarkDecode(b *testing.B) {
 			b.ReportAllocs()
 		})
 	}
+}
+
+// BenchmarkParseIdleCode reads the running kernel's symbols, as each start does.
+func BenchmarkParseIdleCode(b *testing.B) {
+	symbols, err := os.ReadFile("/proc/kallsyms")
+	if err != nil {
+		b.Skip("needs the kernel's symbols: ", err)
+	}
+	for b.Loop() {
+		parseIdleCode(bytes.NewReader(symbols))
+	}
+	b.ReportAllocs()
 }
