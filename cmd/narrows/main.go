@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/narrows-profiler/narrows/internal/version"
 	"github.com/narrows-profiler/narrows/workloads/plan"
+	"golang.org/x/sys/unix"
 )
 
 // commands is the command line.
@@ -92,10 +93,38 @@ func conclude(w io.Writer, err error) int {
 
 // printError prints what failed and why, then what to do about it if that is known.
 func printError(w io.Writer, err error) {
-	fmt.Fprintf(w, "narrows: %v\n", err)
+	first, others := err, 0
+	if errors.Is(err, unix.ENOSPC) {
+		first, others = firstOf(err, unix.ENOSPC)
+	}
+	fmt.Fprintf(w, "narrows: %v\n", first)
+	if others > 0 {
+		fmt.Fprintf(w, "  more failed for the same reason: %d\n", others)
+	}
 	if advice := advise(err); advice != "" {
 		fmt.Fprintf(w, "  what to do: %s\n", advice)
 	}
+}
+
+// firstOf returns the first of joined errors that has a cause, and how many others
+// have it too: a full disk fails everything that comes after.
+func firstOf(err, cause error) (first error, others int) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err, 0
+	}
+	for _, part := range joined.Unwrap() {
+		if !errors.Is(part, cause) {
+			continue
+		}
+		next, more := firstOf(part, cause)
+		if first == nil {
+			first, others = next, more
+		} else {
+			others += 1 + more
+		}
+	}
+	return first, others
 }
 
 // advisedError is an error whose remedy its finder knows.

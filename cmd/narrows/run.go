@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/google/pprof/profile"
@@ -120,6 +121,10 @@ func (c *runCommand) conclude(s streams, dir string) error {
 	if err := report.Terminal(s.out, data, colourful(s.out)); err != nil {
 		return err
 	}
+	if len(sess.Profiles) == 0 {
+		fmt.Fprintf(s.out, "\nwritten to  %s\n", dir)
+		return flameErr
+	}
 	fmt.Fprintf(s.out, "\nprofile     %s/%s\n", dir, session.CPU)
 	for _, name := range flames {
 		fmt.Fprintf(s.out, "flame graph %s/%s\n", dir, name)
@@ -132,6 +137,9 @@ func (c *runCommand) conclude(s streams, dir string) error {
 // drawServices draws one flame graph for each service of the session.
 func drawServices(sess *session.Session) (names []string, err error) {
 	p, err := sess.Profile(session.CPU)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // nothing was recorded, and the session says why
+	}
 	if err != nil {
 		return nil, fmt.Errorf("drawing flame graphs: %w", err)
 	}
