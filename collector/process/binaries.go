@@ -98,7 +98,7 @@ type request struct {
 
 // NewBinaries starts the goroutines that open files; Close ends them.
 func NewBinaries() *Binaries {
-	b := &Binaries{known: map[fileKey]*Binary{}, requests: make(chan request, 4*maxOpen)}
+	b := &Binaries{known: map[fileKey]*Binary{}, requests: make(chan request, maxOpen)} // so that Get never waits
 	for range openers {
 		b.wait.Go(func() {
 			for r := range b.requests {
