@@ -106,6 +106,7 @@ type request struct {
 
 // NewBinaries starts the goroutines that open files; Close ends them.
 func NewBinaries() *Binaries {
+	// There are never more requests than files to open, so Get never waits.
 	b := &Binaries{known: map[fileKey]*Binary{}, maxOpen: maxOpen, requests: make(chan request, maxOpen)}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
