@@ -19,17 +19,17 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/narrows (needs only Go)
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/narrows ./cmd/narrows
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/narrows ./cmd/narrows
 
 generate: ## compile the eBPF programs (needs clang-19, llvm-19 and libbpf-dev)
 	BPF2GO_CC=$(CLANG) BPF2GO_STRIP=$(STRIP) \
 	BPF2GO_CFLAGS="-O2 -g -Wall -Werror -mcpu=v3 -I/usr/include/$(MULTIARCH)" $(GO) generate ./bpf
 
 run: build ## build, drive the reference services, profile and rank (needs root)
-	bin/narrows run
+	bin/narrows run $(RUNFLAGS)
 
 test: build ## run every test that fits in a few minutes, those that load eBPF included (needs root)
-	$(GO) test ./...
+	$(GO) test $(TESTFLAGS) ./...
 
 test-full: test ## also the long tests: every Go version, fuzzing for a while, the race detector
 	NARROWS_TEST_FULL=1 $(GO) test -count=1 -timeout 60m ./...
@@ -37,13 +37,14 @@ test-full: test ## also the long tests: every Go version, fuzzing for a while, t
 	./fuzz.sh 30s
 
 test-kernels: ## run the eBPF tests on Debian's 6.1 and 6.12 kernels, emulated (needs qemu-system-x86, busybox-static)
-	$(GO) run ./internal/kerneltest/cmd/kerneltest -kernel 6.1 -kernel 6.12 ./collector/... ./cmd/narrows/internal/recording
+	$(GO) run ./internal/kerneltest/cmd/kerneltest -kernel 6.1 -kernel 6.12 \
+		./internal/kerneltest/testdata/features ./collector/... ./cmd/narrows/internal/recording
 
-bench: build ## measure what sampling, collecting and naming cost on this machine (needs root)
-	$(GO) test -run '^$$' -bench . -benchtime 2s ./collector/... ./symbolizer/... ./cmd/narrows/...
+bench: build ## measure what sampling, collecting and naming cost on this machine, in 5 minutes (needs root)
+	$(GO) run ./internal/costs/cmd/costs bin/narrows
 
 bench-peers: build ## the same seconds under Narrows and under perf, where perf is installed (needs root)
-	$(GO) test -run '^$$' -bench Peers -benchtime 1x ./cmd/narrows/...
+	$(GO) run ./internal/costs/cmd/costs -peers bin/narrows
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }

@@ -10,5 +10,6 @@ const enum event_kind *go_event_kind;
 const enum unwind_end *go_unwind_end;
 const struct event_header *go_event_header;
 const struct stack *go_stack;
+const struct thread_identity *go_thread_identity;
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -51,6 +51,17 @@ type CoreStack struct {
 	Frames       [1151]uint64
 }
 
+type CoreThreadIdentity struct {
+	_              structs.HostLayout
+	ProcessStart   uint64
+	ExecGeneration uint64
+	Cgroup         uint64
+	Tgid           uint32
+	Tid            uint32
+	ThreadName     [16]int8
+	ProcessName    [16]int8
+}
+
 type CoreUnwindEnd uint32
 
 const (
@@ -68,13 +79,14 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	CoreMapCounters      = "counters"
-	CoreMapEvents        = "events"
-	CoreVarGoCounter     = "go_counter"
-	CoreVarGoEventHeader = "go_event_header"
-	CoreVarGoEventKind   = "go_event_kind"
-	CoreVarGoStack       = "go_stack"
-	CoreVarGoUnwindEnd   = "go_unwind_end"
+	CoreMapCounters         = "counters"
+	CoreMapEvents           = "events"
+	CoreVarGoCounter        = "go_counter"
+	CoreVarGoEventHeader    = "go_event_header"
+	CoreVarGoEventKind      = "go_event_kind"
+	CoreVarGoStack          = "go_stack"
+	CoreVarGoThreadIdentity = "go_thread_identity"
+	CoreVarGoUnwindEnd      = "go_unwind_end"
 )
 
 // LoadCore returns the embedded CollectionSpec for Core.
@@ -133,11 +145,12 @@ type CoreMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type CoreVariableSpecs struct {
-	GoCounter     *ebpf.VariableSpec `ebpf:"go_counter"`
-	GoEventHeader *ebpf.VariableSpec `ebpf:"go_event_header"`
-	GoEventKind   *ebpf.VariableSpec `ebpf:"go_event_kind"`
-	GoStack       *ebpf.VariableSpec `ebpf:"go_stack"`
-	GoUnwindEnd   *ebpf.VariableSpec `ebpf:"go_unwind_end"`
+	GoCounter        *ebpf.VariableSpec `ebpf:"go_counter"`
+	GoEventHeader    *ebpf.VariableSpec `ebpf:"go_event_header"`
+	GoEventKind      *ebpf.VariableSpec `ebpf:"go_event_kind"`
+	GoStack          *ebpf.VariableSpec `ebpf:"go_stack"`
+	GoThreadIdentity *ebpf.VariableSpec `ebpf:"go_thread_identity"`
+	GoUnwindEnd      *ebpf.VariableSpec `ebpf:"go_unwind_end"`
 }
 
 // CoreObjects contains all objects after they have been loaded into the kernel.
@@ -175,11 +188,12 @@ func (m *CoreMaps) Close() error {
 //
 // It can be passed to LoadCoreObjects or ebpf.CollectionSpec.LoadAndAssign.
 type CoreVariables struct {
-	GoCounter     *ebpf.Variable `ebpf:"go_counter"`
-	GoEventHeader *ebpf.Variable `ebpf:"go_event_header"`
-	GoEventKind   *ebpf.Variable `ebpf:"go_event_kind"`
-	GoStack       *ebpf.Variable `ebpf:"go_stack"`
-	GoUnwindEnd   *ebpf.Variable `ebpf:"go_unwind_end"`
+	GoCounter        *ebpf.Variable `ebpf:"go_counter"`
+	GoEventHeader    *ebpf.Variable `ebpf:"go_event_header"`
+	GoEventKind      *ebpf.Variable `ebpf:"go_event_kind"`
+	GoStack          *ebpf.Variable `ebpf:"go_stack"`
+	GoThreadIdentity *ebpf.Variable `ebpf:"go_thread_identity"`
+	GoUnwindEnd      *ebpf.Variable `ebpf:"go_unwind_end"`
 }
 
 // CorePrograms contains all programs after they have been loaded into the kernel.

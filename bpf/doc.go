@@ -11,5 +11,5 @@
 // later.
 package bpf
 
-//go:generate go tool bpf2go -target amd64,arm64 -type counter -type event_kind -type unwind_end -type event_header -type stack Core core.bpf.c
+//go:generate go tool bpf2go -target amd64,arm64 -type counter -type event_kind -type unwind_end -type event_header -type thread_identity -type stack Core core.bpf.c
 //go:generate go tool bpf2go -target amd64,arm64 -type cpu_sample CPU cpu.bpf.c

@@ -73,7 +73,7 @@ type Collector struct {
 	mu        sync.Mutex
 	failures  []error
 	malformed uint64
-	unscanned int
+	unscanned []int
 }
 
 // Start begins a recording. It needs root, or CAP_BPF, CAP_PERFMON,

@@ -22,7 +22,7 @@ type Report struct {
 	// took; it is part of no process's time.
 	ProgramRuns uint64
 	ProgramTime time.Duration
-	Unreadable  int // processes whose mappings could not be read at the start
+	Unreadable  []int // processes whose mappings could not be read at the start
 }
 
 // Unwinding counts how the stacks ended that began in one file. The file without a

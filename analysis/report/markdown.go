@@ -83,9 +83,19 @@ func (m *document) host(s *session.Session) {
 		{"Command line", code(commandLine(s.CommandLine))},
 	}
 	for _, service := range s.Services {
-		rows = append(rows, []markup{markup("Service ") + code(service.Name), text(fmt.Sprintf("%s, process %d, %s", known(service.TargetKind), service.PID, known(service.URL)))})
+		rows = append(rows, []markup{markup("Service ") + code(service.Name), text(serviceLine(service))})
 	}
 	m.table([]markup{"", "Value"}, rows)
+}
+
+// serviceLine says what a service was; a reference service has an address of its own
+// choosing, which is of no use afterwards.
+func serviceLine(s session.Service) string {
+	line := fmt.Sprintf("%s, process %d", known(s.TargetKind), s.PID)
+	if s.URL != "" {
+		line += ", " + s.URL
+	}
+	return line
 }
 
 // positive prints a number, or "unknown" where it is none.

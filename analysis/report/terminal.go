@@ -112,10 +112,10 @@ func (t *terminal) benchmark(m *metrics.Document) {
 		t.line("  no target")
 		return
 	}
-	t.line("  %s %s %s %s", pad("target", 36), pad("value", 18), pad("interval", 29), "verdict")
+	t.line("  %s %s %s %s", pad("target", 33), pad("value", 16), pad("interval", 34), "verdict")
 	for i := range m.Targets {
 		r := result{m, m.Targets[i].Metric, &m.Targets[i]}
-		t.line("  %s %s %s %s", pad(r.goal(), 36), pad(r.value(), 18), pad(r.interval(), 29), t.verdict(r.target.Verdict))
+		t.line("  %s %s %s %s", pad(r.goal(), 33), pad(r.value(), 16), pad(r.interval(), 34), t.verdict(r.target.Verdict))
 		if r.target.Verdict == metrics.Undecided || m.Metrics[r.metric] == nil {
 			t.wrapped("    ", "because "+known(r.why()))
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/cmd/narrows/internal/recording"
 	"github.com/narrows-profiler/narrows/collector"
+	"github.com/narrows-profiler/narrows/collector/cgroup"
 )
 
 type recordCommand struct {
@@ -76,7 +77,7 @@ func (c *recordCommand) config() (collector.Config, error) {
 	}
 	config.Selection.PIDs = c.PID
 	for _, path := range c.Cgroup {
-		ids, err := recording.CgroupIDs(path)
+		ids, err := cgroup.IDs(path)
 		if err != nil {
 			return config, advisedError{err, "name a folder of the cgroup v2 hierarchy, such as systemd-cgls shows them"}
 		}

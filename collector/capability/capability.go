@@ -18,6 +18,7 @@ import (
 
 	"github.com/narrows-profiler/narrows/bpf"
 	"github.com/narrows-profiler/narrows/collector/accounting"
+	"github.com/narrows-profiler/narrows/collector/cgroup"
 	"github.com/narrows-profiler/narrows/collector/core"
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
@@ -106,7 +107,7 @@ func All() []Capability {
 		},
 		Capability{
 			Name: "cgroup v2", For: "record --cgroup",
-			Remedy: "mount it: mount -t cgroup2 none /sys/fs/cgroup", check: checkCgroup,
+			Remedy: "mount it: mount -t cgroup2 none /sys/fs/cgroup", check: cgroup.Root,
 		},
 	)
 }

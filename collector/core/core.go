@@ -21,6 +21,14 @@ type Core struct {
 	objects bpf.CoreObjects
 }
 
+// The ring buffer's size grows with the CPUs that fill it: at 999 Hz, a CPU whose
+// stacks have 50 frames sends some 600 KB a second, so that this holds what comes in
+// seconds. It is a power of two, as ring buffers are (bpf(2)).
+const (
+	ringBytesPerCPU = 2 << 20
+	maxRingBytes    = 16 << 20
+)
+
 // Load loads the core object. It needs CAP_BPF and CAP_PERFMON (or root) and
 // Linux 5.8 for ring buffers.
 func Load() (*Core, error) {
@@ -28,18 +36,44 @@ func Load() (*Core, error) {
 	// a refusal matters only if loading fails as well.
 	limit := rlimit.RemoveMemlock()
 	c := &Core{}
-	if err := bpf.LoadCoreObjects(&c.objects, nil); err != nil {
+	if err := c.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("loading the shared maps: %w", err), limit)
 	}
 	return c, nil
 }
 
-// Replacements are the maps that other objects take over from the core.
-func (c *Core) Replacements() map[string]*ebpf.Map {
-	return map[string]*ebpf.Map{
+func (c *Core) load() error {
+	spec, err := bpf.LoadCore()
+	if err != nil {
+		return err
+	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return fmt.Errorf("counting the CPUs: %w", err)
+	}
+	spec.Maps[bpf.CoreMapEvents].MaxEntries = ringBytes(cpus)
+	return spec.LoadAndAssign(&c.objects, nil)
+}
+
+func ringBytes(cpus int) uint32 {
+	size := ringBytesPerCPU
+	for size < maxRingBytes && size/ringBytesPerCPU < cpus {
+		size *= 2
+	}
+	return uint32(size)
+}
+
+// LoadAndAssign loads the programs of another object, with the core's maps in the
+// place of those of the same names, into a struct that bpf2go made for it.
+func (c *Core) LoadAndAssign(spec *ebpf.CollectionSpec, objects any) error {
+	shared := map[string]*ebpf.Map{
 		bpf.CoreMapEvents:   c.objects.Events,
 		bpf.CoreMapCounters: c.objects.Counters,
 	}
+	if events := spec.Maps[bpf.CoreMapEvents]; events != nil {
+		events.MaxEntries = c.objects.Events.MaxEntries()
+	}
+	return spec.LoadAndAssign(objects, &ebpf.CollectionOptions{MapReplacements: shared})
 }
 
 // Events is the ring buffer.

@@ -2,10 +2,10 @@ package cpu
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"os"
 	"strconv"
-	"strings"
 )
 
 // maxIdleRanges is MAX_IDLE_RANGES of bpf/cpu.bpf.c.
@@ -46,20 +46,28 @@ func idleCode() []codeRange {
 }
 
 // parseIdleCode reads lines of "address type name [module]", in the order of
-// addresses: each symbol ends where the next begins.
+// addresses: each symbol ends where the next begins. There are more than a hundred
+// thousand, and no sample is taken before the last is read.
 func parseIdleCode(r io.Reader) []codeRange {
 	const longest = 4096 // of a function at a table's end, where the next line is no help
 	var ranges []codeRange
 	open := false
 	lines := bufio.NewScanner(r)
 	for lines.Scan() && len(ranges) < maxIdleRanges {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 3 {
+		digits, rest, _ := bytes.Cut(lines.Bytes(), []byte(" "))
+		kind, name, ok := bytes.Cut(rest, []byte(" "))
+		if !ok {
 			continue
 		}
-		address, err := strconv.ParseUint(fields[0], 16, 64)
-		if err != nil || address == 0 {
-			return nil // hidden
+		name, _, _ = bytes.Cut(name, []byte("\t")) // of a module
+		name, _, _ = bytes.Cut(name, []byte("."))  // the compiler's clones: name.constprop.0
+		idles := len(kind) == 1 && (kind[0] == 't' || kind[0] == 'T') && idleFunctions[string(name)]
+		if !idles && !open {
+			continue
+		}
+		address, err := strconv.ParseUint(string(digits), 16, 64)
+		if err != nil {
+			return nil
 		}
 		if open {
 			if last := &ranges[len(ranges)-1]; address > last.Start {
@@ -67,8 +75,10 @@ func parseIdleCode(r io.Reader) []codeRange {
 				open = false
 			}
 		}
-		name, _, _ := strings.Cut(fields[2], ".") // the compiler's clones: name.constprop.0
-		if (fields[1] == "t" || fields[1] == "T") && idleFunctions[name] && !open {
+		if idles && !open {
+			if address == 0 {
+				return nil // hidden
+			}
 			ranges = append(ranges, codeRange{Start: address, End: address + longest})
 			open = true
 		}

@@ -37,36 +37,48 @@ type Sample struct {
 // ErrMalformed says that a record is not what the program writes.
 var ErrMalformed = errors.New("malformed CPU sample")
 
-const framesOffset = unsafe.Offsetof(bpf.CPUCpuSample{}.Stack) + unsafe.Offsetof(bpf.CPUCpuSample{}.Stack.Frames)
+// Where the fields lie in a record. A record is a CPUCpuSample cut behind its last
+// frame, so it must not be read as a whole one.
+const (
+	timeOffset         = unsafe.Offsetof(bpf.CPUCpuSample{}.Header) + unsafe.Offsetof(bpf.CPUCpuSample{}.Header.Time)
+	cpuOffset          = unsafe.Offsetof(bpf.CPUCpuSample{}.Header) + unsafe.Offsetof(bpf.CPUCpuSample{}.Header.Cpu)
+	threadOffset       = unsafe.Offsetof(bpf.CPUCpuSample{}.Thread)
+	weightOffset       = unsafe.Offsetof(bpf.CPUCpuSample{}.Weight)
+	stackOffset        = unsafe.Offsetof(bpf.CPUCpuSample{}.Stack)
+	userFramesOffset   = stackOffset + unsafe.Offsetof(bpf.CPUCpuSample{}.Stack.UserFrames)
+	kernelFramesOffset = stackOffset + unsafe.Offsetof(bpf.CPUCpuSample{}.Stack.KernelFrames)
+	unwindOffset       = stackOffset + unsafe.Offsetof(bpf.CPUCpuSample{}.Stack.Unwind)
+	framesOffset       = stackOffset + unsafe.Offsetof(bpf.CPUCpuSample{}.Stack.Frames)
+)
 
 // Decode reads a record of the ring buffer. The sample does not keep the record.
 func Decode(record []byte) (Sample, error) {
 	if uintptr(len(record)) < framesOffset {
 		return Sample{}, fmt.Errorf("%w: %d bytes", ErrMalformed, len(record))
 	}
-	// Only the fields before the frames may be read through this pointer: the
-	// record ends where its last frame does.
-	raw := (*bpf.CPUCpuSample)(unsafe.Pointer(unsafe.SliceData(record)))
-	user, kernel := int(raw.Stack.UserFrames), int(raw.Stack.KernelFrames)
+	native := binary.NativeEndian
+	user, kernel := int(native.Uint16(record[userFramesOffset:])), int(native.Uint16(record[kernelFramesOffset:]))
 	if want := framesOffset + uintptr(user+kernel)*8; uintptr(len(record)) < want {
 		return Sample{}, fmt.Errorf("%w: %d bytes where %d frames need %d", ErrMalformed, len(record), user+kernel, want)
 	}
 	frames := make([]uint64, user+kernel)
 	for i := range frames {
-		frames[i] = binary.NativeEndian.Uint64(record[framesOffset+uintptr(i)*8:])
+		frames[i] = native.Uint64(record[framesOffset+uintptr(i)*8:])
 	}
+	var thread bpf.CoreThreadIdentity
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&thread)), unsafe.Sizeof(thread)), record[threadOffset:])
 	return Sample{
-		Time:        raw.Header.Time,
-		CPU:         int(raw.Header.Cpu),
-		Process:     process.Identity{PID: raw.Thread.Tgid, Start: raw.Thread.ProcessStart, Generation: raw.Thread.ExecGeneration},
-		TID:         raw.Thread.Tid,
-		Thread:      name(&raw.Thread.ThreadName),
-		ProcessName: name(&raw.Thread.ProcessName),
-		Cgroup:      raw.Thread.Cgroup,
-		Weight:      raw.Weight,
+		Time:        native.Uint64(record[timeOffset:]),
+		CPU:         int(native.Uint32(record[cpuOffset:])),
+		Process:     process.Identity{PID: thread.Tgid, Start: thread.ProcessStart, Generation: thread.ExecGeneration},
+		TID:         thread.Tid,
+		Thread:      name(&thread.ThreadName),
+		ProcessName: name(&thread.ProcessName),
+		Cgroup:      thread.Cgroup,
+		Weight:      native.Uint64(record[weightOffset:]),
 		User:        frames[:user:user],
 		Kernel:      frames[user:],
-		UnwindEnd:   bpf.CoreUnwindEnd(raw.Stack.Unwind),
+		UnwindEnd:   bpf.CoreUnwindEnd(native.Uint16(record[unwindOffset:])),
 	}, nil
 }
 

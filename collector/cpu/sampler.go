@@ -65,7 +65,7 @@ func (s *Sampler) load(c *core.Core) error {
 	if err := variables.IdleRanges.Set(uint32(count)); err != nil {
 		return err
 	}
-	return spec.LoadAndAssign(&s.objects, &ebpf.CollectionOptions{MapReplacements: c.Replacements()})
+	return c.LoadAndAssign(spec, &s.objects)
 }
 
 // try opens, checks and starts one source everywhere, or leaves nothing of it.

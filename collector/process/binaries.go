@@ -9,13 +9,20 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
 )
 
-// maxOpen bounds the files held open. A machine that runs more different
-// executables and libraries than this leaves the rest unnamed.
-const maxOpen = 4096
+const (
+	// maxOpen bounds the files held open, beside half of what RLIMIT_NOFILE allows.
+	// A machine that runs more different executables and libraries than this leaves
+	// the rest unnamed.
+	maxOpen = 4096
+	// maxKnown bounds the files remembered: a process can map as many as it likes.
+	maxKnown = 65536
+)
 
 // openers is how many files are opened at once. Opening runs beside the events,
 // since a file on a dead network mount can hang whoever reads it.
@@ -74,9 +81,10 @@ func (b *Binary) Reader() (io.ReaderAt, int64, error) {
 
 // Binaries is all files mapped for execution. It may be used by several goroutines.
 type Binaries struct {
-	mu    sync.Mutex
-	known map[fileKey]*Binary
-	open  int
+	mu      sync.Mutex
+	known   map[fileKey]*Binary
+	open    int
+	maxOpen int
 
 	requests chan request
 	wait     sync.WaitGroup
@@ -98,7 +106,12 @@ type request struct {
 
 // NewBinaries starts the goroutines that open files; Close ends them.
 func NewBinaries() *Binaries {
-	b := &Binaries{known: map[fileKey]*Binary{}, requests: make(chan request, 4*maxOpen)}
+	// There are never more requests than files to open, so Get never waits.
+	b := &Binaries{known: map[fileKey]*Binary{}, maxOpen: maxOpen, requests: make(chan request, maxOpen)}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
+		b.maxOpen = int(min(limit.Cur/2, maxOpen))
+	}
 	for range openers {
 		b.wait.Go(func() {
 			for r := range b.requests {
@@ -123,11 +136,18 @@ func (b *Binaries) Get(pid uint32, mapping lifecycle.Mapping) *Binary {
 		return known
 	}
 	created := &Binary{Path: path, BuildID: mapping.File.BuildID, opened: make(chan struct{})}
-	b.known[key] = created
-	if b.open++; b.open > maxOpen {
+	if len(b.known) < maxKnown {
+		b.known[key] = created
+	}
+	switch {
+	case created.Anonymous():
+		created.fail(ErrNoFile)
+		return created
+	case b.open >= b.maxOpen:
 		created.fail(ErrTooMany)
 		return created
 	}
+	b.open++
 	b.requests <- request{binary: created, pid: pid, mapping: mapping}
 	return created
 }

@@ -28,15 +28,15 @@ type Scanned struct {
 const ticksPerSecond = 100
 
 // Scan reads every process that runs now. Processes that end meanwhile, and those
-// that cannot be read, are left out; the number of the latter is returned.
-func Scan(binaries *Binaries) (scanned []Scanned, unreadable int, err error) {
+// that cannot be read, are left out; the PIDs of the latter are returned.
+func Scan(binaries *Binaries) (scanned []Scanned, unreadable []int, err error) {
 	fs, err := procfs.NewDefaultFS()
 	if err != nil {
-		return nil, 0, fmt.Errorf("opening /proc: %w", err)
+		return nil, nil, fmt.Errorf("opening /proc: %w", err)
 	}
 	procs, err := fs.AllProcs()
 	if err != nil {
-		return nil, 0, fmt.Errorf("listing the processes: %w", err)
+		return nil, nil, fmt.Errorf("listing the processes: %w", err)
 	}
 	for _, proc := range procs {
 		s, err := scanProcess(proc, binaries)
@@ -44,7 +44,7 @@ func Scan(binaries *Binaries) (scanned []Scanned, unreadable int, err error) {
 		case err == nil:
 			scanned = append(scanned, s)
 		case !gone(err):
-			unreadable++
+			unreadable = append(unreadable, proc.PID)
 		}
 	}
 	return scanned, unreadable, nil

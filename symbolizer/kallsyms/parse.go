@@ -29,6 +29,13 @@ const (
 	maxModules = 1<<16 - 1
 )
 
+// What a kernel without modules has, about: room for it is made at once, because
+// growing to it step by step takes five times as much.
+const (
+	usualSymbols = 128 << 10
+	usualNames   = 3 << 20
+)
+
 // maxReach is the farthest that a symbol is taken to go on when nothing but
 // the next symbol says where it ends. No kernel function has a megabyte; the
 // gaps between modules do.
@@ -42,7 +49,10 @@ const maxReach = 1 << 20
 // The error is ErrRestricted, wraps ErrMalformed, or is what r answered. Input
 // without any function is malformed.
 func Parse(r io.Reader) (*Table, error) {
-	p := parser{modules: map[string]uint16{"": 0}, table: &Table{modules: []string{""}}}
+	p := parser{
+		modules: map[string]uint16{"": 0}, entries: make([]entry, 0, usualSymbols),
+		table: &Table{modules: []string{""}, names: make([]byte, 0, usualNames)},
+	}
 	lines := bufio.NewScanner(io.LimitReader(r, maxText+1))
 	lines.Buffer(make([]byte, 0, maxLine), maxLine)
 	read := 0
@@ -178,7 +188,7 @@ func (p *parser) finish() (*Table, error) {
 		return nil, fmt.Errorf("no kernel function among %d symbols: %w", len(p.entries), ErrMalformed)
 	}
 	t := p.table
-	t.names = slices.Clip(t.names)
+	t.names = bytes.Clone(t.names)
 	t.addresses = make([]uint64, 0, functions)
 	t.rows = make([]row, 0, functions)
 	for i := 0; i < len(p.entries); {

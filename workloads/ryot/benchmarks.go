@@ -27,10 +27,10 @@ type shape struct {
 	dial        openai.Dial // nil for TCP
 }
 
-// firstTokenLatency asks for short answers at half of what the service can do
+// firstTokenLatency asks for short answers at a third of what the service can do
 // one by one.
 func firstTokenLatency() shape {
-	return shape{maxTokens: 4, warmup: 8, utilization: 0.5, judge: func(d *metrics.Document, s *samples) {
+	return shape{maxTokens: 4, warmup: 8, utilization: 0.3, judge: func(d *metrics.Document, s *samples) {
 		d.JudgeQuantile(metrics.Target{Metric: "ttft_p95_ms", Comparison: "<", Value: 100, Unit: "ms"}, s.ttft, s.failures, 0.95)
 	}}
 }

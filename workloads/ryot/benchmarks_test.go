@@ -209,7 +209,7 @@ func TestQueueingIsInTheLatency(t *testing.T) {
 			t.Fatal(got.err)
 		}
 		const service = 52 * time.Millisecond
-		schedule, err := load.Schedule(load.Poisson, 0.5/service.Seconds(), 5)
+		schedule, err := load.Schedule(load.Poisson, firstTokenLatency().utilization/service.Seconds(), 5)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,7 @@ type Config struct {
 // and then writes hundreds of tokens a second, with a part in matrix products,
 // attention and sampling that a profile of a few seconds shows.
 func DefaultConfig() Config {
-	return Config{Dim: 256, HiddenDim: 704, Layers: 5, Heads: 8, KVHeads: 4, Vocab: 16384, Context: 1024}
+	return Config{Dim: 256, HiddenDim: 704, Layers: 4, Heads: 8, KVHeads: 4, Vocab: 16384, Context: 1024}
 }
 
 // The largest shapes accepted. They leave room for any model a CPU could run

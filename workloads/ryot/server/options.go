@@ -22,7 +22,7 @@ type Options struct {
 	Seed      uint64 `default:"1" help:"Seed of the pseudo-random weights."`
 	Dim       int    `default:"256" help:"Width of the pseudo-random model."`
 	HiddenDim int    `default:"704" help:"Width of its feed-forward blocks."`
-	Layers    int    `default:"5" help:"Number of its layers."`
+	Layers    int    `default:"4" help:"Number of its layers."`
 	Heads     int    `default:"8" help:"Number of its query heads."`
 	KVHeads   int    `name:"kv-heads" default:"4" help:"Number of its key and value heads."`
 	Vocab     int    `default:"16384" help:"Size of its vocabulary."`

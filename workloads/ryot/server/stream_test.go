@@ -161,9 +161,15 @@ func TestStopSequences(t *testing.T) {
 		{`["🙂d","c🙂d"]`, "añb你", "stop", 13},
 		{`"da"`, "añb你c🙂", "stop", 14},
 		{`"bx"`, "añb你c🙂dañ", "length", 16},
+		{`"\ufffd"`, "a", "stop", 2},
+		{`"x"`, "a\uFFFD", "length", 2},
 		{`null`, "añb你c🙂dañ", "length", 16},
 	} {
-		_, body := s.post("/v1/completions", `{"temperature":0,"max_tokens":16,"stop":`+c.stop+`}`)
+		limit := 16
+		if c.tokens < 3 {
+			limit = c.tokens // in the middle of a character
+		}
+		_, body := s.post("/v1/completions", fmt.Sprintf(`{"temperature":0,"max_tokens":%d,"stop":%s}`, limit, c.stop))
 		got := strict[clientText](t, body)
 		if o := got.Choices[0]; o.Text != c.text || *o.FinishReason != c.reason || got.Usage.CompletionTokens != c.tokens {
 			t.Errorf("stop %s gave %s, want %q, %s, %d tokens", c.stop, body, c.text, c.reason, c.tokens)

@@ -35,11 +35,8 @@ func Describe(s session.Summary) string {
 	var b strings.Builder
 	if s.Accounting != nil {
 		t := s.Accounting.Total
-		fmt.Fprintf(&b, "samples     %d, for %s of the %s that the CPUs were busy", t.Samples, seconds(t.SeenNS), seconds(t.ExpectedNS))
-		if t.ExpectedNS > 0 {
-			fmt.Fprintf(&b, " (%.1f %%)", 100*float64(t.SeenNS)/float64(t.ExpectedNS))
-		}
-		fmt.Fprintln(&b)
+		fmt.Fprintf(&b, "samples     %d, for %s of the %s that the CPUs were busy (%s)\n",
+			t.Samples, seconds(t.SeenNS), seconds(t.ExpectedNS), accounted(t))
 		if t.StealNS > 0 {
 			fmt.Fprintf(&b, "stolen      %s by the hypervisor: no sample can see it\n", seconds(t.StealNS))
 		}
@@ -54,6 +51,17 @@ func Describe(s session.Summary) string {
 		fmt.Fprintf(&b, "warning     %s\n", w)
 	}
 	return b.String()
+}
+
+// accounted compares what was seen with what was there to see, where there are
+// enough samples for the comparison to mean something: n samples of a CPU that idles
+// most of the time scatter by the square root of n.
+func accounted(t session.Time) string {
+	const few = 500
+	if t.Samples < few || t.ExpectedNS <= 0 {
+		return fmt.Sprintf("fewer than %d samples, too few to compare", few)
+	}
+	return fmt.Sprintf("%.1f %%", 100*float64(t.SeenNS)/float64(t.ExpectedNS))
 }
 
 func seconds(ns int64) string { return fmt.Sprintf("%.2f s", time.Duration(ns).Seconds()) }

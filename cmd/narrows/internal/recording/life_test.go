@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -83,6 +84,7 @@ func TestProcessesAreNotMixedUp(t *testing.T) {
 	loading := life(t, dir, "loading", "-ldl")
 	a, b := library(t, dir, "a"), library(t, dir, "b")
 	short, deleted, replaced := life(t, dir, "short"), life(t, dir, "deleted"), life(t, dir, "replaced")
+	boxed := life(t, dir, "boxed", "-static")
 	free := freePID(t)
 
 	var firstPID, forkPID int
@@ -96,6 +98,7 @@ func TestProcessesAreNotMixedUp(t *testing.T) {
 		}
 		runDeleted(t, deleted)
 		runReplaced(t, replaced, second)
+		runBoxed(t, boxed)
 	})
 
 	firsts, seconds := spent(p, "spin_first"), spent(p, "spin_second")
@@ -129,7 +132,7 @@ func TestProcessesAreNotMixedUp(t *testing.T) {
 			t.Errorf("spin_%s of the library that is loaded half of the time: %.2f s, want 0.5; elsewhere %.2f s", name, mine, others)
 		}
 	}
-	for name, want := range map[string]float64{"short": 0.5, "deleted": 0.5, "replaced": 0.5} {
+	for name, want := range map[string]float64{"short": 0.5, "deleted": 0.5, "replaced": 0.5, "boxed": 0.5} {
 		if mine, _ := totalOf(spent(p, "spin_"+name), name+"/"); !about(mine, want) {
 			t.Errorf("spin_%s: %.2f s, want %.1f", name, mine, want)
 		}
@@ -159,6 +162,22 @@ func runDeleted(t *testing.T, program string) {
 		t.Error(err)
 	}
 	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// runBoxed runs the program in a root of its own, as a container does: its path means
+// nothing outside.
+func runBoxed(t *testing.T, program string) {
+	t.Helper()
+	root := t.TempDir()
+	if err := os.Rename(program, filepath.Join(root, "boxed")); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/boxed", "spin", "0.5")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
+	cmd.Dir = "/"
+	if err := cmd.Run(); err != nil {
 		t.Error(err)
 	}
 }

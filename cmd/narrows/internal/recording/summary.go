@@ -76,8 +76,8 @@ func (s *summary) report(r collector.Report) {
 	slices.SortFunc(s.Losses, func(a, b session.Loss) int {
 		return cmp.Or(strings.Compare(a.Where, b.Where), strings.Compare(a.Reason, b.Reason))
 	})
-	if r.Unreadable > 0 {
-		s.warn(fmt.Sprintf("processes whose mappings could not be read at the start: %d; their frames have no names until they exec", r.Unreadable))
+	if len(r.Unreadable) > 0 {
+		s.warn("at the start the mappings could not be read of " + processes(r.Unreadable) + ": without names until the next exec")
 	}
 	for _, u := range r.Unwinding {
 		s.Unwinding = append(s.Unwinding, session.Unwinding{
@@ -87,6 +87,19 @@ func (s *summary) report(r collector.Report) {
 	s.Symbols = slices.SortedFunc(derefAll(s.symbols), func(a, b session.Symbols) int {
 		return cmp.Or(strings.Compare(a.File, b.File), strings.Compare(a.BuildID, b.BuildID))
 	})
+}
+
+// processes lists a few PIDs and counts the rest.
+func processes(pids []int) string {
+	const shown = 5
+	var list []string
+	for _, pid := range pids[:min(len(pids), shown)] {
+		list = append(list, fmt.Sprint("process ", pid))
+	}
+	if rest := len(pids) - shown; rest > 0 {
+		list = append(list, fmt.Sprintf("%d more", rest))
+	}
+	return strings.Join(list, ", ")
 }
 
 func derefAll(m map[symbolsKey]*session.Symbols) func(yield func(session.Symbols) bool) {

@@ -1,4 +1,6 @@
-package recording
+// Package cgroup finds control groups of the v2 hierarchy and the numbers by which
+// the kernel side knows them.
+package cgroup
 
 import (
 	"errors"
@@ -12,11 +14,11 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// CgroupIDs returns the ids of a cgroup of the v2 hierarchy and of all beneath it,
+// IDs returns the ids of a cgroup of the v2 hierarchy and of all beneath it,
 // as the kernel numbers them: the inode numbers of their folders. The path is the
 // folder's, or relative to where the hierarchy is mounted.
-func CgroupIDs(path string) ([]uint64, error) {
-	root, err := cgroupRoot()
+func IDs(path string) ([]uint64, error) {
+	root, err := Root()
 	if err != nil {
 		return nil, err
 	}
@@ -47,8 +49,8 @@ func CgroupIDs(path string) ([]uint64, error) {
 	return ids, nil
 }
 
-// cgroupRoot finds the v2 hierarchy, which is not in the same place everywhere.
-func cgroupRoot() (string, error) {
+// Root is where the v2 hierarchy is mounted, which is not the same everywhere.
+func Root() (string, error) {
 	mounts, err := procfs.GetMounts()
 	if err != nil {
 		return "", fmt.Errorf("looking for the cgroup v2 hierarchy: %w", err)

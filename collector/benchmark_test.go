@@ -1,0 +1,109 @@
+package collector
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/prometheus/procfs"
+
+	"github.com/narrows-profiler/narrows/collector/accounting"
+	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/process"
+	"github.com/narrows-profiler/narrows/collector/replay"
+)
+
+// BenchmarkReplay is the whole way of samples through user space: queued, put in
+// order, resolved with a process's mappings, gathered and given out as a window. The
+// stacks lie in this process's own executable, and nine in ten are new.
+func BenchmarkReplay(b *testing.B) {
+	const samples = 2000 // ten seconds at 99 Hz on two busy CPUs
+	for _, frames := range []int{10, 50, 200} {
+		b.Run(fmt.Sprintf("frames=%d", frames), func(b *testing.B) {
+			binaries := process.NewBinaries()
+			defer binaries.Close()
+			self, ok := process.ScanOne(uint32(os.Getpid()), binaries)
+			if !ok {
+				b.Skip("this process's mappings cannot be read")
+			}
+			stacks := randomStacks(b, samples*9/10, frames)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for b.Loop() {
+				if got := replayOnce(self, samples, stacks); got != samples {
+					b.Fatalf("%d samples came out, want %d", got, samples)
+				}
+			}
+			runtime.ReadMemStats(&after)
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*samples), "ns/sample")
+			b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/float64(b.N*samples), "B/sample")
+		})
+	}
+}
+
+// replayOnce replays one window of samples and counts what is in its profile.
+func replayOnce(self process.Scanned, samples int, stacks [][]uint64) (seen int64) {
+	windows := make(chan Window, 1)
+	r := &replayer{
+		queue: new(replay.Queue[any]), timeline: new(replay.Timeline), windows: windows,
+		table:     process.NewTable([]process.Scanned{self}, nil),
+		source:    cpu.Source{Unit: cpu.Nanoseconds},
+		period:    10 * time.Millisecond,
+		selection: Selection{All: true},
+		wall:      func(monotonic uint64) time.Time { return time.Unix(0, int64(monotonic)) },
+		unwinding: map[*process.Binary]map[string]int64{},
+	}
+	reading := func(at uint64) accounting.Reading {
+		return accounting.Reading{Time: at, CPUs: map[int]accounting.Times{0: {}}}
+	}
+	r.queue.Push(0, boundary{reading: reading(0)})
+	for i := range samples {
+		at := uint64(i+1) * uint64(r.period)
+		r.queue.Push(at, cpu.Sample{
+			Time: at, Process: process.Identity{PID: self.PID, Start: 1}, TID: self.PID,
+			Thread: "some", ProcessName: "some", Weight: uint64(r.period), User: stacks[i%len(stacks)],
+		})
+	}
+	end := uint64(samples+1) * uint64(r.period)
+	r.queue.Push(end, boundary{reading: reading(end), last: true})
+	r.release(end + 1)
+	for _, s := range (<-windows).CPU.Sample {
+		if len(s.NumLabel) > 0 { // not one that stands for a loss
+			seen += s.Value[0]
+		}
+	}
+	return seen
+}
+
+// randomStacks are addresses in this process's executable mappings.
+func randomStacks(b *testing.B, count, frames int) [][]uint64 {
+	b.Helper()
+	proc, err := procfs.Self()
+	if err != nil {
+		b.Skip("needs /proc: ", err)
+	}
+	maps, err := proc.ProcMaps()
+	if err != nil {
+		b.Skip("needs /proc: ", err)
+	}
+	for _, m := range maps {
+		if !m.Perms.Execute || m.Pathname == "" || m.Pathname[0] != '/' {
+			continue
+		}
+		random := rand.New(rand.NewPCG(1, 2))
+		stacks := make([][]uint64, count)
+		for i := range stacks {
+			for range frames {
+				// Programs have far fewer call sites than bytes.
+				site := random.Uint64N(4096) * uint64(m.EndAddr-m.StartAddr) / 4096
+				stacks[i] = append(stacks[i], uint64(m.StartAddr)+site)
+			}
+		}
+		return stacks
+	}
+	b.Skip("no executable file is mapped")
+	return nil
+}
