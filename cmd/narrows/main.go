@@ -95,7 +95,7 @@ func conclude(w io.Writer, err error) int {
 func printError(w io.Writer, err error) {
 	first, others := err, 0
 	if errors.Is(err, unix.ENOSPC) {
-		first, others = firstOf(err, unix.ENOSPC)
+		others, first = firstOf(err, unix.ENOSPC)
 	}
 	fmt.Fprintf(w, "narrows: %v\n", first)
 	if others > 0 {
@@ -106,25 +106,25 @@ func printError(w io.Writer, err error) {
 	}
 }
 
-// firstOf returns the first of joined errors that has a cause, and how many others
-// have it too: a full disk fails everything that comes after.
-func firstOf(err, cause error) (first error, others int) {
+// firstOf returns the first of joined errors that has a cause, and how many more
+// there are: a full disk fails everything that comes after.
+func firstOf(err, cause error) (others int, first error) {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
-		return err, 0
+		return 0, err
 	}
 	for _, part := range joined.Unwrap() {
 		if !errors.Is(part, cause) {
 			continue
 		}
-		next, more := firstOf(part, cause)
+		more, next := firstOf(part, cause)
 		if first == nil {
 			first, others = next, more
 		} else {
 			others += 1 + more
 		}
 	}
-	return first, others
+	return others, first
 }
 
 // advisedError is an error whose remedy its finder knows.
