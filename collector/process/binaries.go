@@ -61,6 +61,11 @@ func (b *Binary) Anonymous() bool { return !hasFile(b.Path) }
 
 // File waits for the ELF file to be opened, or tells why it cannot be.
 func (b *Binary) File() (*binary.File, error) {
+	select {
+	case <-b.opened: // nearly always, and without a timer
+		return b.file, b.err
+	default:
+	}
 	timer := time.NewTimer(openTimeout)
 	defer timer.Stop()
 	select {

@@ -45,17 +45,20 @@ func newWriter(types []*profile.ValueType, period Period, start time.Time, durat
 }
 
 func (w *writer) sample(g *gathered) {
-	s := &profile.Sample{Value: g.values, Label: map[string][]string{}, NumLabel: map[string][]int64{}}
-	for _, frame := range g.stack {
-		s.Location = append(s.Location, w.location(frame))
+	s := &profile.Sample{
+		Value: g.values, Location: make([]*profile.Location, len(g.stack)),
+		Label: map[string][]string{}, NumLabel: make(map[string][]int64, 2),
+	}
+	for i, frame := range g.stack {
+		s.Location[i] = w.location(frame)
 	}
 	l := g.labels
-	for name, value := range map[string]string{
-		"service": l.Service, "process": l.Process, "thread": l.Thread, "container": l.Container,
-		"benchmark": l.Benchmark, "phase": l.Phase, "state": l.State, "unwind": l.Unwind,
+	for _, label := range [...]struct{ name, value string }{
+		{"service", l.Service}, {"process", l.Process}, {"thread", l.Thread}, {"container", l.Container},
+		{"benchmark", l.Benchmark}, {"phase", l.Phase}, {"state", l.State}, {"unwind", l.Unwind},
 	} {
-		if value != "" {
-			s.Label[name] = []string{value}
+		if label.value != "" {
+			s.Label[label.name] = []string{label.value}
 		}
 	}
 	s.NumLabel["pid"] = []int64{int64(l.PID)}

@@ -52,8 +52,10 @@ func startOnce(cpus []int, frequency int) (took []time.Duration, err error) {
 		func() (io.Closer, error) { return lifecycle.Open(cpus) },
 		func() (io.Closer, error) {
 			binaries := process.NewBinaries()
-			_, _, err := process.Scan(binaries)
-			return binaries, err
+			if _, _, err := process.Scan(binaries); err != nil {
+				return nil, errors.Join(err, binaries.Close())
+			}
+			return binaries, nil
 		},
 		func() (io.Closer, error) { return cpu.Open(shared, cpus, frequency) },
 		openKernelSymbols,
@@ -74,6 +76,8 @@ func openKernelSymbols() (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = kallsyms.Parse(f)
-	return f, err
+	if _, err := kallsyms.Parse(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
