@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,8 +27,9 @@ import (
 // points is how far a share may be from the truth. With 5,000 samples chance
 // exceeds it practically never.
 const (
-	points     = 3.0
-	minSamples = 5000
+	points         = 3.0
+	minSamples     = 5000
+	truthFrequency = 1499
 )
 
 // requireRoot skips where nothing can be recorded.
@@ -268,13 +270,12 @@ func TestSharesAreTrue(t *testing.T) {
 	dd := startTarget(t, exec.Command("dd", "if=/dev/zero", "of=/dev/null", "bs=64k"))
 	perfData := filepath.Join(dir, "perf.data")
 
-	const seconds = 14
 	var perf *exec.Cmd
 	before := times(t, dd.Process.Pid)
 	var after [2]float64
-	p, _ := record(t, 1499, 2*time.Second, func(*Recording) {
+	p, _ := record(t, truthFrequency, 2*time.Second, func(*Recording) {
 		if path, err := exec.LookPath("perf"); err == nil {
-			perf = exec.Command(path, "record", "-q", "-B", "-N", "-e", "cpu-clock", "-F", "1499", "-g", "-a", "-o", perfData, "--", "sleep", strconv.Itoa(seconds))
+			perf = exec.Command(path, "record", "-q", "-B", "-N", "-e", "cpu-clock", "-F", strconv.Itoa(truthFrequency), "-g", "-a", "-o", perfData)
 			// Without -B and -N perf collects the build ID of every file that was run
 			// meanwhile, and dies of one that is longer than it expects.
 			perf.Stderr = os.Stderr
@@ -282,8 +283,13 @@ func TestSharesAreTrue(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(seconds * time.Second)
+		waitForWork(t, c.Process.Pid, g.Process.Pid, dd.Process.Pid)
 		after = times(t, dd.Process.Pid)
+		if perf != nil {
+			if err := perf.Process.Signal(os.Interrupt); err != nil {
+				t.Error("ending perf: ", err)
+			}
+		}
 	})
 	splitPID, goPID, ddPID := c.Process.Pid, g.Process.Pid, dd.Process.Pid
 	truthC, truthGo := c.end(t), g.end(t)
@@ -309,7 +315,7 @@ func TestSharesAreTrue(t *testing.T) {
 		t.Log("perf is not installed: not compared with it")
 		return
 	}
-	if err := perf.Wait(); err != nil {
+	if err := perf.Wait(); perf.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGINT && err != nil {
 		t.Fatal("perf record: ", err)
 	}
 	compareWithPerf(t, perfStacks(t, perfData, splitPID), namesC, got)
@@ -325,6 +331,26 @@ func TestSharesAreTrue(t *testing.T) {
 	t.Logf("dd: %.1f %% in the kernel, perf %.1f %% of its %d samples", kernel, perfKernel, len(stacks))
 	if d := kernel - perfKernel; d > points || d < -points {
 		t.Errorf("dd's share in the kernel is %.1f points from what perf saw", d)
+	}
+}
+
+// waitForWork waits until each process has used as much CPU time as enough samples
+// need, however much of the machine others take.
+func waitForWork(t *testing.T, pids ...int) {
+	t.Helper()
+	const need = 1.3 * minSamples / truthFrequency * 100 // clock ticks
+	start := map[int]float64{}
+	for _, pid := range pids {
+		now := times(t, pid)
+		start[pid] = now[0] + now[1]
+	}
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		if !slices.ContainsFunc(pids, func(pid int) bool {
+			now := times(t, pid)
+			return now[0]+now[1]-start[pid] < need
+		}) {
+			return
+		}
 	}
 }
 
