@@ -138,7 +138,10 @@ func TestKilledRecord(t *testing.T) {
 	}
 	defer syscall.Kill(pid, syscall.SIGKILL)
 	dir := filepath.Join(cmd.Dir, "s")
-	until(t, "the second window", func() bool { return exists(filepath.Join(dir, "windows", "0001", session.CPU)) })
+	until(t, "a window with samples after the first", func() bool {
+		s, err := session.Open(dir)
+		return err == nil && len(s.Profiles) == 1 && s.Profiles[0].Windows > 1 && s.Profiles[0].SampleTypes[0].Total > 0
+	})
 	attached := programsOf(t, cmd.Process.Pid)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
