@@ -32,12 +32,3 @@ func Median(values []float64) Estimate {
 	}
 	return e
 }
-
-// scaled is the estimate in another unit.
-func (e Estimate) scaled(factor float64) Estimate {
-	e.Median *= factor
-	if e.Interval != nil {
-		e.Interval = &statistics.Interval{Low: e.Interval.Low * factor, High: e.Interval.High * factor}
-	}
-	return e
-}
