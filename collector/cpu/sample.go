@@ -7,6 +7,7 @@
 package cpu
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -37,42 +38,57 @@ type Sample struct {
 // ErrMalformed says that a record is not what the program writes.
 var ErrMalformed = errors.New("malformed CPU sample")
 
-const framesOffset = unsafe.Offsetof(bpf.CPUCpuSample{}.Stack) + unsafe.Offsetof(bpf.CPUCpuSample{}.Stack.Frames)
+// layout is what the program writes, cut after the last frame. Records are read by
+// its offsets and never through a pointer to it, which would reach behind their end.
+type layout = bpf.CPUCpuSample
+
+const (
+	headerOffset = unsafe.Offsetof(layout{}.Header)
+	threadOffset = unsafe.Offsetof(layout{}.Thread)
+	stackOffset  = unsafe.Offsetof(layout{}.Stack)
+	framesOffset = stackOffset + unsafe.Offsetof(layout{}.Stack.Frames)
+)
 
 // Decode reads a record of the ring buffer. The sample does not keep the record.
 func Decode(record []byte) (Sample, error) {
 	if uintptr(len(record)) < framesOffset {
 		return Sample{}, fmt.Errorf("%w: %d bytes", ErrMalformed, len(record))
 	}
-	// Only the fields before the frames may be read through this pointer: the
-	// record ends where its last frame does.
-	raw := (*bpf.CPUCpuSample)(unsafe.Pointer(unsafe.SliceData(record)))
-	user, kernel := int(raw.Stack.UserFrames), int(raw.Stack.KernelFrames)
+	u16 := func(offset uintptr) uint16 { return binary.NativeEndian.Uint16(record[offset:]) }
+	u32 := func(offset uintptr) uint32 { return binary.NativeEndian.Uint32(record[offset:]) }
+	u64 := func(offset uintptr) uint64 { return binary.NativeEndian.Uint64(record[offset:]) }
+	user := int(u16(stackOffset + unsafe.Offsetof(layout{}.Stack.UserFrames)))
+	kernel := int(u16(stackOffset + unsafe.Offsetof(layout{}.Stack.KernelFrames)))
 	if want := framesOffset + uintptr(user+kernel)*8; uintptr(len(record)) < want {
 		return Sample{}, fmt.Errorf("%w: %d bytes where %d frames need %d", ErrMalformed, len(record), user+kernel, want)
 	}
 	frames := make([]uint64, user+kernel)
 	for i := range frames {
-		frames[i] = binary.NativeEndian.Uint64(record[framesOffset+uintptr(i)*8:])
+		frames[i] = u64(framesOffset + uintptr(i)*8)
 	}
 	return Sample{
-		Time:        raw.Header.Time,
-		CPU:         int(raw.Header.Cpu),
-		Process:     process.Identity{PID: raw.Thread.Tgid, Start: raw.Thread.ProcessStart, Generation: raw.Thread.ExecGeneration},
-		TID:         raw.Thread.Tid,
-		Thread:      name(&raw.Thread.ThreadName),
-		ProcessName: name(&raw.Thread.ProcessName),
-		Cgroup:      raw.Thread.Cgroup,
-		Weight:      raw.Weight,
+		Time: u64(headerOffset + unsafe.Offsetof(layout{}.Header.Time)),
+		CPU:  int(u32(headerOffset + unsafe.Offsetof(layout{}.Header.Cpu))),
+		Process: process.Identity{
+			PID:        u32(threadOffset + unsafe.Offsetof(layout{}.Thread.Tgid)),
+			Start:      u64(threadOffset + unsafe.Offsetof(layout{}.Thread.ProcessStart)),
+			Generation: u64(threadOffset + unsafe.Offsetof(layout{}.Thread.ExecGeneration)),
+		},
+		TID:         u32(threadOffset + unsafe.Offsetof(layout{}.Thread.Tid)),
+		Thread:      name(record[threadOffset+unsafe.Offsetof(layout{}.Thread.ThreadName):]),
+		ProcessName: name(record[threadOffset+unsafe.Offsetof(layout{}.Thread.ProcessName):]),
+		Cgroup:      u64(threadOffset + unsafe.Offsetof(layout{}.Thread.Cgroup)),
+		Weight:      u64(unsafe.Offsetof(layout{}.Weight)),
 		User:        frames[:user:user],
 		Kernel:      frames[user:],
-		UnwindEnd:   bpf.CoreUnwindEnd(raw.Stack.Unwind),
+		UnwindEnd:   bpf.CoreUnwindEnd(u16(stackOffset + unsafe.Offsetof(layout{}.Stack.Unwind))),
 	}, nil
 }
 
-// name makes a command name valid UTF-8: a process may set any bytes.
-func name(raw *[16]int8) string {
-	b := unsafe.Slice((*byte)(unsafe.Pointer(raw)), len(raw))
-	s, _, _ := strings.Cut(string(b), "\x00")
-	return strings.ToValidUTF8(s, "\uFFFD")
+// name makes the command name at the start of the bytes valid UTF-8: a process may
+// set any bytes.
+func name(record []byte) string {
+	const size = unsafe.Sizeof(layout{}.Thread.ThreadName)
+	raw, _, _ := bytes.Cut(record[:size], []byte{0})
+	return strings.ToValidUTF8(string(raw), "\uFFFD")
 }
