@@ -13,7 +13,10 @@ import (
 // record is what the program writes for a stack of so many user frames.
 func record(frames int) []byte {
 	var raw bpf.CPUCpuSample
+	raw.Header.Time, raw.Header.Cpu = 11, 3
 	raw.Thread.Tgid, raw.Thread.Tid = 1000, 1001
+	raw.Thread.ProcessStart, raw.Thread.ExecGeneration, raw.Thread.Cgroup = 12, 13, 14
+	raw.Weight, raw.Stack.Unwind = 15, 16
 	for i, c := range []byte("some-thread") {
 		raw.Thread.ThreadName[i], raw.Thread.ProcessName[i] = int8(c), int8(c)
 	}

@@ -38,11 +38,12 @@ func (t *Table) WriteTo(w io.Writer) (int64, error) {
 	fmt.Fprintf(&b, "## %s\n\n%s\n\n", t.Title, t.Machine)
 	fmt.Fprint(&b, "| cost | median | unit | 95 % interval | n |\n|---|--:|---|---|--:|\n")
 	for _, r := range t.Rows {
-		interval := "-"
+		interval, size := "-", math.Abs(r.Median)
 		if i := r.Interval; i != nil {
-			interval = fmt.Sprintf("%s to %s", number(i.Low, r.Median), number(i.High, r.Median))
+			size = max(size, math.Abs(i.Low), math.Abs(i.High))
+			interval = fmt.Sprintf("%s to %s", number(i.Low, size), number(i.High, size))
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d |\n", r.Name, number(r.Median, r.Median), r.Unit, interval, r.N)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d |\n", r.Name, number(r.Median, size), r.Unit, interval, r.N)
 	}
 	for _, s := range t.Skipped {
 		fmt.Fprintf(&b, "\nNot measured: %s\n", s)
@@ -51,14 +52,14 @@ func (t *Table) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
-// number prints a value with the decimals that give the row's median three
-// significant digits; whole numbers stay whole.
-func number(v, median float64) string {
+// number prints a value with the decimals that give one of the given size, the
+// largest of its row, three significant digits; whole numbers stay whole.
+func number(v, size float64) string {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return "unknown"
 	}
 	decimals := 0
-	if size := math.Abs(median); size > 0 {
+	if size > 0 {
 		decimals = min(max(2-int(math.Floor(math.Log10(size))), 0), 6)
 	}
 	return strconv.FormatFloat(v, 'f', decimals, 64)

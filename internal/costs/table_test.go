@@ -30,7 +30,7 @@ Some CPU, 4 CPUs, Linux 6.1.0 amd64, a virtual machine
 |---|--:|---|---|--:|
 | a sample | 1234 | ns | 999 to 2001 | 6 |
 | memory | 61.2 | MB | - | 1 |
-| slower by | -0.0321 | % | -1.5000 to 0.2500 | 12 |
+| slower by | -0.03 | % | -1.50 to 0.25 | 12 |
 | nothing | unknown | ns | - | 0 |
 | none lost | 0 | events | - | 2 |
 
