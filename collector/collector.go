@@ -137,6 +137,7 @@ func (c *Collector) newReplayer(scanned []process.Scanned) *replayer {
 		}),
 		source:    c.sampler.Source(),
 		period:    time.Second / time.Duration(c.config.Frequency),
+		tickCost:  c.sampler.InterruptCost(),
 		selection: c.config.Selection,
 		cgroups:   map[uint64]bool{},
 		wall: func(monotonic uint64) time.Time {

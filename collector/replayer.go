@@ -45,6 +45,7 @@ type replayer struct {
 	windows   chan<- Window
 	source    cpu.Source
 	period    time.Duration
+	tickCost  time.Duration // of one tick, to the CPU it comes to
 	selection Selection
 	cgroups   map[uint64]bool
 	wall      func(monotonic uint64) time.Time
@@ -130,6 +131,7 @@ func (r *replayer) close(from, to boundary) {
 			c.Seen = time.Duration(math.Round(float64(seen.Seen) * nanoseconds))
 			c.Samples = seen.Samples
 		}
+		c.Tick(r.period, r.tickCost)
 		c.Lost = c.Missed(r.period)
 		lost += c.Lost
 	}

@@ -22,7 +22,10 @@ type Report struct {
 	// took; it is part of no process's time.
 	ProgramRuns uint64
 	ProgramTime time.Duration
-	Unreadable  []int // processes whose mappings could not be read at the start
+	// InterruptCost is what one tick took from the CPU it came to, the program
+	// included, as measured at the start; 0 if that could not be told.
+	InterruptCost time.Duration
+	Unreadable    []int // processes whose mappings could not be read at the start
 }
 
 // Unwinding counts how the stacks ended that began in one file. The file without a
@@ -43,7 +46,8 @@ type Loss struct {
 func (c *Collector) report() (Report, error) {
 	r := Report{
 		Source: c.sampler.Source(), Attempts: c.sampler.Attempts(),
-		Unwinding: unwinding(c.replayer.unwinding), Mistakes: c.replayer.table.Mistakes(), Unreadable: c.unscanned,
+		InterruptCost: c.sampler.InterruptCost(),
+		Unwinding:     unwinding(c.replayer.unwinding), Mistakes: c.replayer.table.Mistakes(), Unreadable: c.unscanned,
 	}
 	counters, err := c.core.Counters()
 	if err != nil {

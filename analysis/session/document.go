@@ -145,8 +145,11 @@ type Time struct {
 	LostNS     int64 `json:"lost_ns"`
 	// StealNS is time that a hypervisor gave to others; no sample can see it.
 	StealNS int64 `json:"steal_ns"`
-	IdleNS  int64 `json:"idle_ns"`
-	Samples int64 `json:"samples"`
+	// TickingNS is the unseen time that the sampler's own interrupts on idle CPUs
+	// explain: busy by the kernel's count, but not in ExpectedNS.
+	TickingNS int64 `json:"ticking_ns"`
+	IdleNS    int64 `json:"idle_ns"`
+	Samples   int64 `json:"samples"`
 }
 
 // Loss counts what one reason cost.
@@ -162,9 +165,13 @@ type OwnCost struct {
 	CPUSystemSeconds float64 `json:"cpu_system_seconds"`
 	// EBPFRunSeconds and EBPFRuns are the kernel's run-time statistics of the
 	// loaded programs, which CPUUserSeconds and CPUSystemSeconds do not hold.
-	EBPFRunSeconds  float64 `json:"ebpf_run_seconds"`
-	EBPFRuns        int64   `json:"ebpf_runs"`
-	PeakMemoryBytes int64   `json:"peak_memory_bytes"`
+	EBPFRunSeconds float64 `json:"ebpf_run_seconds"`
+	EBPFRuns       int64   `json:"ebpf_runs"`
+	// InterruptSeconds is what the interrupts that ran the programs took, EBPFRunSeconds
+	// included: EBPFRuns times what one was measured to cost when the recording began.
+	// 0 if that could not be told.
+	InterruptSeconds float64 `json:"interrupt_seconds"`
+	PeakMemoryBytes  int64   `json:"peak_memory_bytes"`
 }
 
 // Unwinding counts how the stacks whose innermost user frame lies in one binary

@@ -71,7 +71,8 @@ func Monotonic() uint64 {
 // CPU is what one CPU did between two readings, and what samples saw of it.
 type CPU struct {
 	CPU     int
-	Busy    time.Duration // neither idle nor stolen: what samples should add up to
+	Busy    time.Duration // neither idle nor stolen nor Ticking: what samples should add up to
+	Ticking time.Duration // not seen, and explained by the sampler's own interrupts while idle
 	Idle    time.Duration
 	Steal   time.Duration
 	Seen    time.Duration // the weight of the samples taken
@@ -97,6 +98,20 @@ func Between(from, to Reading) []CPU {
 	return cpus
 }
 
+// Tick takes off the busy time what is missing of it because the sampler's own
+// interrupts, of the given cost each, made it: the timer goes on while the CPU
+// idles, the kernel counts its interrupts as busy, and a tick cannot sample itself.
+// (On a busy CPU it is part of the period that it ends.) The cost is measured on a
+// busy CPU and less on an idle one, so it bounds what may be explained this way.
+func (c *CPU) Tick(period, cost time.Duration) {
+	if period <= 0 {
+		return
+	}
+	bound := time.Duration(float64(c.Idle) / float64(period) * float64(cost))
+	c.Ticking = min(bound, max(c.Busy-c.Seen, 0))
+	c.Busy -= c.Ticking
+}
+
 // Missed is the busy time that samples of the given period do not account for, where
 // it is more than chance. Ticks fall on a CPU's busy moments like throws of a
 // coin with the busy share as its odds, so n expected ticks vary by
@@ -107,7 +122,7 @@ func (c CPU) Missed(period time.Duration) time.Duration {
 	if missing <= 0 || period <= 0 {
 		return 0
 	}
-	wall := c.Busy + c.Idle
+	wall := c.Busy + c.Ticking + c.Idle
 	expected := float64(c.Busy) / float64(period)
 	chance := 2 + 3*math.Sqrt(expected*(1-float64(c.Busy)/float64(wall)))
 	if float64(missing)/float64(period) <= chance {

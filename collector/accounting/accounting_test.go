@@ -37,6 +37,28 @@ func TestMissedOnBusyCPU(t *testing.T) {
 	}
 }
 
+// Ticks that find a CPU idle are busy time that no sample can account for.
+func TestTickIsNoLoss(t *testing.T) {
+	period := time.Millisecond
+	c := CPU{Busy: 240 * time.Millisecond, Idle: 9760 * time.Millisecond}
+	if c.Missed(period) == 0 {
+		t.Fatal("240 ticks missing of an idle CPU are taken for chance: the test shows nothing")
+	}
+	c.Tick(period, 25*time.Microsecond)
+	if c.Busy != 0 || c.Ticking != 240*time.Millisecond || c.Missed(period) != 0 {
+		t.Errorf("%+v", c)
+	}
+	c = CPU{Busy: time.Second, Idle: 9 * time.Second, Seen: 500 * time.Millisecond}
+	c.Tick(period, 25*time.Microsecond)
+	if c.Ticking != 225*time.Millisecond || c.Missed(period) != 275*time.Millisecond {
+		t.Errorf("what 9000 ticks of 25 µs do not explain of half a second is no longer lost: %+v", c)
+	}
+	c = CPU{Busy: time.Second, Idle: 9 * time.Second, Seen: 2 * time.Second}
+	if c.Tick(period, time.Second); c.Ticking != 0 || c.Busy != time.Second {
+		t.Errorf("ticks explain what is not missing: %+v", c)
+	}
+}
+
 // On a CPU that is busy a tenth of the time, chance alone must hardly ever look
 // like loss, and the loss of half of the ticks must always be seen.
 func TestMissedIsNotChance(t *testing.T) {

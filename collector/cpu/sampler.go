@@ -19,6 +19,7 @@ type Sampler struct {
 	attempts []Attempt
 	objects  bpf.CPUObjects
 	events   []int // perf event descriptors, one a CPU
+	cost     time.Duration
 }
 
 // Attempt is one source that was tried and what came of it.
@@ -75,6 +76,11 @@ func (s *Sampler) try(source Source, cpus []int, frequency int) error {
 			return err
 		}
 	}
+	cost, err := interruptCost(source, s.objects.CpuTick, cpus[0])
+	if err != nil {
+		return err
+	}
+	s.cost = cost
 	for _, cpu := range cpus {
 		fd, err := attach(source, s.objects.CpuTick, cpu, frequency)
 		if err != nil {
@@ -103,6 +109,10 @@ func attach(source Source, program *ebpf.Program, cpu, frequency int) (int, erro
 
 // Source is the source in use.
 func (s *Sampler) Source() Source { return s.source }
+
+// InterruptCost is what one tick takes from the CPU it comes to, as measured when
+// the sampler was started; 0 if that could not be told.
+func (s *Sampler) InterruptCost() time.Duration { return s.cost }
 
 // Attempts tells what was tried, in order.
 func (s *Sampler) Attempts() []Attempt { return s.attempts }

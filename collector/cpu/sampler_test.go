@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -73,5 +74,29 @@ func TestFallsBackToClock(t *testing.T) {
 	}
 	if len(s.events) != 1 {
 		t.Errorf("%d events open on one CPU", len(s.events))
+	}
+}
+
+// What a tick takes must be more than the program in it takes by the kernel's own
+// count, and less than would stop the machine.
+func TestInterruptCost(t *testing.T) {
+	s := sampler(t)
+	sources := Sources()
+	cost, err := interruptCost(sources[len(sources)-1], s.objects.CpuTick, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats, err := s.objects.CpuTick.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cost == 0 {
+		t.Log("the machine is too busy to tell")
+		return
+	}
+	program := stats.Runtime / time.Duration(max(stats.RunCount, 1))
+	t.Logf("a tick takes %v, the program %v of it", cost, program)
+	if cost < program || cost > time.Millisecond {
+		t.Errorf("a tick takes %v, the program in it %v", cost, program)
 	}
 }

@@ -33,7 +33,7 @@ func (s *summary) window(w collector.Window, named symbolizer.Statistics) {
 	for _, c := range w.Accounting {
 		t := session.Time{
 			ExpectedNS: int64(c.Busy), SeenNS: int64(c.Seen), LostNS: int64(c.Lost),
-			StealNS: int64(c.Steal), IdleNS: int64(c.Idle), Samples: int64(c.Samples),
+			StealNS: int64(c.Steal), TickingNS: int64(c.Ticking), IdleNS: int64(c.Idle), Samples: int64(c.Samples),
 		}
 		s.accounting.ByCPUAndWindow = append(s.accounting.ByCPUAndWindow, session.CPUTime{CPU: c.CPU, Window: w.Index, Time: t})
 		total := &s.accounting.Total
@@ -41,6 +41,7 @@ func (s *summary) window(w collector.Window, named symbolizer.Statistics) {
 		total.SeenNS += t.SeenNS
 		total.LostNS += t.LostNS
 		total.StealNS += t.StealNS
+		total.TickingNS += t.TickingNS
 		total.IdleNS += t.IdleNS
 		total.Samples += t.Samples
 	}
@@ -141,6 +142,7 @@ func (s *summary) cost(r collector.Report) {
 		CPUSystemSeconds: time.Duration(usage.Stime.Nano()).Seconds(),
 		EBPFRunSeconds:   r.ProgramTime.Seconds(),
 		EBPFRuns:         int64(r.ProgramRuns),
+		InterruptSeconds: (time.Duration(r.ProgramRuns) * r.InterruptCost).Seconds(),
 		PeakMemoryBytes:  usage.Maxrss * 1024,
 	}
 }

@@ -1,0 +1,112 @@
+package cpu
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// spun is what a thread that only looks at the clock saw of its CPU.
+type spun struct {
+	ticks uint64        // runs of the program
+	away  time.Duration // time taken from the thread by interrupts
+}
+
+// A look at the clock takes tens of nanoseconds. A gap longer than interrupted was
+// an interrupt; one longer than preempted was another thread's turn.
+const (
+	interrupted = time.Microsecond
+	preempted   = time.Millisecond
+)
+
+// spin looks at the clock on one CPU for a while, with the source ticking there at
+// the frequency; with no frequency, undisturbed by it.
+func spin(source Source, program *ebpf.Program, cpu, frequency int, duration time.Duration) (s spun, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before, only unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return s, fmt.Errorf("reading the affinity: %w", err)
+	}
+	only.Set(cpu)
+	if err := unix.SchedSetaffinity(0, &only); err != nil {
+		return s, fmt.Errorf("moving to CPU %d: %w", cpu, err)
+	}
+	defer func() { err = errors.Join(err, unix.SchedSetaffinity(0, &before)) }()
+
+	start, err := runs(program)
+	if err != nil {
+		return s, err
+	}
+	if frequency > 0 {
+		fd, err := attach(source, program, cpu, frequency)
+		if err != nil {
+			return s, err
+		}
+		defer unix.Close(fd)
+		if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_ENABLE, 0); err != nil {
+			return s, fmt.Errorf("starting %s on CPU %d: %w", source.Name, cpu, err)
+		}
+	}
+	s.away = watchClock(duration)
+	end, err := runs(program)
+	s.ticks = end - start
+	return s, err
+}
+
+// watchClock adds up the gaps that interrupts leave between looks at the clock.
+func watchClock(duration time.Duration) (away time.Duration) {
+	start := time.Now()
+	for last := time.Duration(0); last < duration; {
+		now := time.Since(start)
+		if gap := now - last; gap > interrupted && gap < preempted {
+			away += gap
+		}
+		last = now
+	}
+	return away
+}
+
+func runs(program *ebpf.Program) (uint64, error) {
+	stats, err := program.Stats()
+	if err != nil {
+		return 0, fmt.Errorf("counting runs: %w", err)
+	}
+	return stats.RunCount, nil
+}
+
+// interruptCost measures what one tick takes from the CPU it comes to, the program
+// included: the time that goes missing with a fast clock less that without. It
+// returns 0 where the machine is too busy to tell.
+func interruptCost(source Source, program *ebpf.Program, cpu int) (time.Duration, error) {
+	const (
+		rounds    = 3
+		duration  = 8 * time.Millisecond
+		frequency = 4000
+		enough    = 8 // ticks, of the 32 that are due
+	)
+	var costs []time.Duration
+	for range rounds {
+		bare, err := spin(source, program, cpu, 0, duration)
+		if err != nil {
+			return 0, err
+		}
+		ticked, err := spin(source, program, cpu, frequency, duration)
+		if err != nil {
+			return 0, err
+		}
+		if ticked.ticks >= enough {
+			costs = append(costs, (ticked.away-bare.away)/time.Duration(ticked.ticks))
+		}
+	}
+	if len(costs) < rounds {
+		return 0, nil
+	}
+	slices.Sort(costs)
+	return max(costs[rounds/2], 0), nil
+}
