@@ -131,7 +131,7 @@ func (r *replayer) close(from, to boundary) {
 			c.Seen = time.Duration(math.Round(float64(seen.Seen) * nanoseconds))
 			c.Samples = seen.Samples
 		}
-		c.Tick(r.period, r.tickCost)
+		c.Explain(r.period, r.tickCost)
 		c.Lost = c.Missed(r.period)
 		lost += c.Lost
 	}
@@ -155,7 +155,7 @@ func (r *replayer) nanosecondsPerUnit(cpus []accounting.CPU, count uint64) float
 	}
 	var busy time.Duration
 	for _, c := range cpus {
-		busy += c.Busy
+		busy += max(c.Busy-c.Steal, 0) // a virtual counter stands still while its CPU is stolen
 	}
 	return float64(busy) / float64(count)
 }

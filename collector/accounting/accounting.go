@@ -45,7 +45,7 @@ func NewClock() (*Clock, error) {
 
 // Read takes a reading. Idle time is exact on tickless kernels, where the kernel
 // measures it, while user and system time are sampled by the timer: so busy time
-// is what the wall clock says less idle and stolen time.
+// is what the wall clock says less idle time.
 func (c *Clock) Read() (Reading, error) {
 	stat, err := c.fs.Stat()
 	if err != nil {
@@ -71,10 +71,10 @@ func Monotonic() uint64 {
 // CPU is what one CPU did between two readings, and what samples saw of it.
 type CPU struct {
 	CPU     int
-	Busy    time.Duration // neither idle nor stolen nor Ticking: what samples should add up to
+	Busy    time.Duration // not idle; after Explain: what samples should add up to
 	Ticking time.Duration // not seen, and explained by the sampler's own interrupts while idle
 	Idle    time.Duration
-	Steal   time.Duration
+	Steal   time.Duration // stolen by the hypervisor, from busy and from idle time
 	Seen    time.Duration // the weight of the samples taken
 	Samples uint64
 	Lost    time.Duration // the part of Busy that no sample accounts for (see Missed)
@@ -92,18 +92,23 @@ func Between(from, to Reading) []CPU {
 		}
 		end := to.CPUs[n]
 		c := CPU{CPU: n, Idle: max(end.Idle-start.Idle, 0), Steal: max(end.Steal-start.Steal, 0)}
-		c.Busy = max(wall-c.Idle-c.Steal, 0)
+		c.Busy = max(wall-c.Idle, 0)
 		cpus = append(cpus, c)
 	}
 	return cpus
 }
 
-// Tick takes off the busy time what is missing of it because the sampler's own
-// interrupts, of the given cost each, made it: the timer goes on while the CPU
-// idles, the kernel counts its interrupts as busy, and a tick cannot sample itself.
-// (On a busy CPU it is part of the period that it ends.) The cost is measured on a
-// busy CPU and less on an idle one, so it bounds what may be explained this way.
-func (c *CPU) Tick(period, cost time.Duration) {
+// Explain takes off the busy time what no sample could see of it, as far as it is
+// missing: what the hypervisor stole, then what the sampler's own interrupts took, of
+// the given cost each.
+//
+// Time stolen from an idle CPU is in the kernel's idle time already, so how much was
+// stolen from busy time is not known by itself. And the sampler's timer goes on while
+// the CPU idles; the kernel counts its interrupts as busy, but a tick cannot sample
+// itself (on a busy CPU it is part of the period that it ends). Its cost is measured
+// on a busy CPU and is less on an idle one. Both are bounds of what they may explain.
+func (c *CPU) Explain(period, cost time.Duration) {
+	c.Busy -= min(c.Steal, max(c.Busy-c.Seen, 0))
 	if period <= 0 {
 		return
 	}

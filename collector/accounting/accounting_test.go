@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-func TestBetweenTakesIdleAndStealOffTheWallClock(t *testing.T) {
+func TestBetweenTakesIdleOffTheWallClock(t *testing.T) {
 	from := Reading{Time: 0, CPUs: map[int]Times{0: {Idle: 5 * time.Second}, 1: {}}}
 	to := Reading{Time: 10e9, CPUs: map[int]Times{0: {Idle: 9 * time.Second, Steal: time.Second}, 1: {}, 2: {}}}
 	got := Between(from, to)
 	if len(got) != 2 {
 		t.Fatalf("%d CPUs, want the 2 that were there all along", len(got))
 	}
-	if got[0].Busy != 5*time.Second || got[0].Idle != 4*time.Second || got[0].Steal != time.Second {
+	if got[0].Busy != 6*time.Second || got[0].Idle != 4*time.Second || got[0].Steal != time.Second {
 		t.Errorf("CPU 0: %+v", got[0])
 	}
 	if got[1].Busy != 10*time.Second {
@@ -37,24 +37,35 @@ func TestMissedOnBusyCPU(t *testing.T) {
 	}
 }
 
+// Stolen time is missing as far as it was stolen from busy time; what was stolen from
+// an idle CPU is idle time already.
+func TestStolenTimeIsNoLoss(t *testing.T) {
+	for seen, want := range map[time.Duration]time.Duration{5: 5, 6: 6, 7: 6, 4: 5} {
+		c := CPU{Busy: 6 * time.Second, Idle: 4 * time.Second, Steal: time.Second, Seen: seen * time.Second}
+		if c.Explain(10*time.Millisecond, 0); c.Busy != want*time.Second {
+			t.Errorf("of 6 s, 1 s of the CPU stolen, and %d s seen, %v were to be seen, want %d s", seen, c.Busy, want)
+		}
+	}
+}
+
 // Ticks that find a CPU idle are busy time that no sample can account for.
-func TestTickIsNoLoss(t *testing.T) {
+func TestTicksAreNoLoss(t *testing.T) {
 	period := time.Millisecond
 	c := CPU{Busy: 240 * time.Millisecond, Idle: 9760 * time.Millisecond}
 	if c.Missed(period) == 0 {
 		t.Fatal("240 ticks missing of an idle CPU are taken for chance: the test shows nothing")
 	}
-	c.Tick(period, 25*time.Microsecond)
+	c.Explain(period, 25*time.Microsecond)
 	if c.Busy != 0 || c.Ticking != 240*time.Millisecond || c.Missed(period) != 0 {
 		t.Errorf("%+v", c)
 	}
 	c = CPU{Busy: time.Second, Idle: 9 * time.Second, Seen: 500 * time.Millisecond}
-	c.Tick(period, 25*time.Microsecond)
+	c.Explain(period, 25*time.Microsecond)
 	if c.Ticking != 225*time.Millisecond || c.Missed(period) != 275*time.Millisecond {
 		t.Errorf("what 9000 ticks of 25 µs do not explain of half a second is no longer lost: %+v", c)
 	}
 	c = CPU{Busy: time.Second, Idle: 9 * time.Second, Seen: 2 * time.Second}
-	if c.Tick(period, time.Second); c.Ticking != 0 || c.Busy != time.Second {
+	if c.Explain(period, time.Second); c.Ticking != 0 || c.Busy != time.Second {
 		t.Errorf("ticks explain what is not missing: %+v", c)
 	}
 }
