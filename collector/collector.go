@@ -129,6 +129,7 @@ func (c *Collector) open() error {
 }
 
 func (c *Collector) newReplayer(scanned []process.Scanned) *replayer {
+	tickCost, _ := c.sampler.InterruptCost() // 0 if unknown; the report says why
 	started, startedMonotonic := time.Now(), accounting.Monotonic()
 	r := &replayer{
 		queue: &c.queue, timeline: &c.timeline, windows: c.windows,
@@ -137,7 +138,7 @@ func (c *Collector) newReplayer(scanned []process.Scanned) *replayer {
 		}),
 		source:    c.sampler.Source(),
 		period:    time.Second / time.Duration(c.config.Frequency),
-		tickCost:  c.sampler.InterruptCost(),
+		tickCost:  tickCost,
 		selection: c.config.Selection,
 		cgroups:   map[uint64]bool{},
 		wall: func(monotonic uint64) time.Time {

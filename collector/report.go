@@ -24,8 +24,9 @@ type Report struct {
 	ProgramTime time.Duration
 	// InterruptCost is what one tick took from the CPU it came to, the program
 	// included, as measured at the start; 0 if that could not be told.
-	InterruptCost time.Duration
-	Unreadable    []int // processes whose mappings could not be read at the start
+	InterruptCost    time.Duration
+	InterruptCostErr error // what kept it from being measured, if something did
+	Unreadable       []int // processes whose mappings could not be read at the start
 }
 
 // Unwinding counts how the stacks ended that began in one file. The file without a
@@ -46,9 +47,9 @@ type Loss struct {
 func (c *Collector) report() (Report, error) {
 	r := Report{
 		Source: c.sampler.Source(), Attempts: c.sampler.Attempts(),
-		InterruptCost: c.sampler.InterruptCost(),
-		Unwinding:     unwinding(c.replayer.unwinding), Mistakes: c.replayer.table.Mistakes(), Unreadable: c.unscanned,
+		Unwinding: unwinding(c.replayer.unwinding), Mistakes: c.replayer.table.Mistakes(), Unreadable: c.unscanned,
 	}
+	r.InterruptCost, r.InterruptCostErr = c.sampler.InterruptCost()
 	counters, err := c.core.Counters()
 	if err != nil {
 		return r, err

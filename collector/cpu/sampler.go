@@ -20,6 +20,7 @@ type Sampler struct {
 	objects  bpf.CPUObjects
 	events   []int // perf event descriptors, one a CPU
 	cost     time.Duration
+	costErr  error
 }
 
 // Attempt is one source that was tried and what came of it.
@@ -76,11 +77,9 @@ func (s *Sampler) try(source Source, cpus []int, frequency int) error {
 			return err
 		}
 	}
-	cost, err := interruptCost(source, s.objects.CpuTick, cpus[0])
-	if err != nil {
-		return err
-	}
-	s.cost = cost
+	// A host may refuse so fast a clock (kernel.perf_event_max_sample_rate); that is
+	// no reason not to record.
+	s.cost, s.costErr = interruptCost(source, s.objects.CpuTick)
 	for _, cpu := range cpus {
 		fd, err := attach(source, s.objects.CpuTick, cpu, frequency)
 		if err != nil {
@@ -111,8 +110,9 @@ func attach(source Source, program *ebpf.Program, cpu, frequency int) (int, erro
 func (s *Sampler) Source() Source { return s.source }
 
 // InterruptCost is what one tick takes from the CPU it comes to, as measured when
-// the sampler was started; 0 if that could not be told.
-func (s *Sampler) InterruptCost() time.Duration { return s.cost }
+// the sampler was started; 0 on a machine too busy to tell, or with the error that
+// kept it from being measured.
+func (s *Sampler) InterruptCost() (time.Duration, error) { return s.cost, s.costErr }
 
 // Attempts tells what was tried, in order.
 func (s *Sampler) Attempts() []Attempt { return s.attempts }

@@ -77,12 +77,27 @@ func TestFallsBackToClock(t *testing.T) {
 	}
 }
 
+// A clock whose cost cannot be measured can still be recorded with.
+func TestUnknownInterruptCostIsNoFailure(t *testing.T) {
+	s := sampler(t)
+	if _, err := interruptCost(Source{Name: "absent", kind: 12345}, s.objects.CpuTick); err == nil {
+		t.Error("the cost of an event that does not exist was measured")
+	}
+	sources := Sources()
+	if err := s.try(sources[len(sources)-1], []int{0}, 99); err != nil {
+		t.Fatal(err)
+	}
+	if cost, err := s.InterruptCost(); err != nil || cost < 0 {
+		t.Errorf("a tick costs %v, %v", cost, err)
+	}
+}
+
 // What a tick takes must be more than the program in it takes by the kernel's own
 // count, and less than would stop the machine.
 func TestInterruptCost(t *testing.T) {
 	s := sampler(t)
 	sources := Sources()
-	cost, err := interruptCost(sources[len(sources)-1], s.objects.CpuTick, 0)
+	cost, err := interruptCost(sources[len(sources)-1], s.objects.CpuTick)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,10 +80,28 @@ func runs(program *ebpf.Program) (uint64, error) {
 	return stats.RunCount, nil
 }
 
+// allowedCPU is the first CPU that this process may run on: a cpuset can forbid others.
+func allowedCPU() (int, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return 0, fmt.Errorf("reading the affinity: %w", err)
+	}
+	for cpu := range len(set) * 64 {
+		if set.IsSet(cpu) {
+			return cpu, nil
+		}
+	}
+	return 0, errors.New("this process may run on no CPU")
+}
+
 // interruptCost measures what one tick takes from the CPU it comes to, the program
 // included: the time that goes missing with a fast clock less that without. It
 // returns 0 where the machine is too busy to tell.
-func interruptCost(source Source, program *ebpf.Program, cpu int) (time.Duration, error) {
+func interruptCost(source Source, program *ebpf.Program) (time.Duration, error) {
+	cpu, err := allowedCPU()
+	if err != nil {
+		return 0, err
+	}
 	const (
 		rounds    = 3
 		duration  = 8 * time.Millisecond

@@ -80,6 +80,9 @@ func (s *summary) report(r collector.Report) {
 	if len(r.Unreadable) > 0 {
 		s.warn("at the start the mappings could not be read of " + processes(r.Unreadable) + ": without names until the next exec")
 	}
+	if r.InterruptCostErr != nil {
+		s.warn(fmt.Sprintf("what a tick costs could not be measured, so ticks on idle CPUs may look lost: %v", r.InterruptCostErr))
+	}
 	for _, u := range r.Unwinding {
 		s.Unwinding = append(s.Unwinding, session.Unwinding{
 			File: u.Path, BuildID: u.BuildID, Complete: u.Complete, Truncated: u.Truncated,
