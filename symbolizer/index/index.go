@@ -1,0 +1,316 @@
+package index
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"sort"
+
+	elf "github.com/narrows-profiler/narrows/symbolizer/binary"
+)
+
+// An Index is an open file. It keeps the reader and is not safe for concurrent
+// use.
+type Index struct {
+	head
+	size   int64
+	closer io.Closer // nil if the reader is not the index's own
+
+	rangeBlocks, nodeBlocks, functionBlocks, stringBlocks section
+
+	last struct{ block, row int } // where the last address was found
+}
+
+// A Function is a row of the table of functions: what frames of one function and
+// one source file share.
+type Function struct {
+	SystemName string // as the binary has it
+	Name       string // for people; "" if nobody has made it yet
+	File       string
+	StartLine  int
+	Source     elf.Source
+}
+
+// A Position is one frame: a function by its number, and the line in its file.
+type Position struct {
+	Function uint32
+	Line     int
+}
+
+// Open reads the head of a file of size bytes. The error wraps ErrDamaged, or is
+// what r answered.
+func Open(r io.ReaderAt, size int64) (*Index, error) {
+	x, err := open(r, size)
+	if err != nil {
+		return nil, fmt.Errorf("opening an index: %w", err)
+	}
+	return x, nil
+}
+
+func open(r io.ReaderAt, size int64) (*Index, error) {
+	if size < blockSize || size%blockSize != 0 || size > MaxImage {
+		return nil, fmt.Errorf("%d bytes: %w", size, ErrDamaged)
+	}
+	first := make([]byte, blockSize)
+	if err := readFull(r, first, 0); err != nil {
+		return nil, err
+	}
+	h, buildID, source, err := decodeFixed(first)
+	if err != nil {
+		return nil, err
+	}
+	// The identity's length counts in the head's size.
+	h.buildID, h.source = string(first[fixedHead:fixedHead+buildID]), string(first[fixedHead+buildID:fixedHead+buildID+source])
+	if h.size()+blockSize*h.blocks() != uint64(size) || binary.LittleEndian.Uint64(first[24:]) != uint64(size) {
+		return nil, fmt.Errorf("%d bytes do not fit its counts: %w", size, ErrDamaged)
+	}
+	whole := make([]byte, h.size())
+	if err := readFull(r, whole, 0); err != nil {
+		return nil, err
+	}
+	if err := h.decodeRest(whole, buildID, source); err != nil {
+		return nil, err
+	}
+	return newIndex(h, r, size), nil
+}
+
+func newIndex(h head, r io.ReaderAt, size int64) *Index {
+	x := &Index{head: h, size: size}
+	ranges, nodes, functions, strings := h.sections()
+	at, sums := int64(h.size()), h.sums
+	for _, s := range []struct {
+		section *section
+		blocks  uint64
+	}{{&x.rangeBlocks, ranges}, {&x.nodeBlocks, nodes}, {&x.functionBlocks, functions}, {&x.stringBlocks, strings}} {
+		*s.section = section{r: r, at: at, sums: sums[:s.blocks]}
+		at, sums = at+int64(s.blocks)*blockSize, sums[s.blocks:]
+	}
+	return x
+}
+
+func readFull(r io.ReaderAt, data []byte, at int64) error {
+	if n, err := r.ReadAt(data, at); n < len(data) {
+		if err == nil || err == io.EOF {
+			err = ErrDamaged
+		}
+		return fmt.Errorf("reading %d bytes at %d: %w", len(data), at, err)
+	}
+	return nil
+}
+
+// Close closes the file of an index that a Folder opened.
+func (x *Index) Close() error {
+	x.Rest()
+	if x.closer == nil {
+		return nil
+	}
+	return x.closer.Close()
+}
+
+// BuildID is the identity of the binary that the index is of.
+func (x *Index) BuildID() string { return x.buildID }
+
+// Source says what the index was made from.
+func (x *Index) Source() string { return x.source }
+
+// Functions is the number of rows of functions.
+func (x *Index) Functions() int { return int(x.functions) }
+
+// Ranges is the number of ranges of code, those of nobody's included.
+func (x *Index) Ranges() int { return int(x.ranges) }
+
+// Size is the file's size in bytes.
+func (x *Index) Size() int64 { return x.size }
+
+// Memory returns about how many bytes the open index takes, for a cache's budget.
+func (x *Index) Memory() int {
+	return 4*(len(x.firsts)+len(x.sums)) + 4*kept*blockSize + 1024
+}
+
+// Rest gives the memory of the blocks back that the last lookups read. The index
+// can still be used.
+func (x *Index) Rest() {
+	for _, s := range []*section{&x.rangeBlocks, &x.nodeBlocks, &x.functionBlocks, &x.stringBlocks} {
+		s.rest()
+	}
+}
+
+// Find returns the node of the code at the ELF virtual address addr, and false if
+// it is nobody's. Ascending addresses are found fastest.
+func (x *Index) Find(addr uint64) (node uint32, ok bool, err error) {
+	if x.ranges == 0 || addr < x.base || addr-x.base >= none {
+		return 0, false, nil
+	}
+	at := uint32(addr - x.base)
+	block := x.last.block
+	if x.firsts[block] > at || block+1 < len(x.firsts) && x.firsts[block+1] <= at {
+		block = sort.Search(len(x.firsts), func(i int) bool { return x.firsts[i] > at }) - 1
+		if block < 0 {
+			return 0, false, nil
+		}
+		x.last.block, x.last.row = block, 0
+	}
+	data, err := x.rangeBlocks.block(block)
+	if err != nil {
+		return 0, false, fmt.Errorf("finding %#x: %w", addr, err)
+	}
+	count := min(rangesABlock, int(x.ranges)-block*rangesABlock)
+	row := search(data[:count*rangeSize], at, x.last.row)
+	if row < 0 {
+		return 0, false, fmt.Errorf("finding %#x: ranges out of order: %w", addr, ErrDamaged)
+	}
+	x.last.row = row
+	node = binary.LittleEndian.Uint32(data[row*rangeSize+4:])
+	return node, node != none, nil
+}
+
+// search returns the last row that starts at or before at, or -1. It begins at a
+// guess, from which it first widens its steps.
+func search(rows []byte, at uint32, guess int) int {
+	start := func(i int) uint32 { return binary.LittleEndian.Uint32(rows[i*rangeSize:]) }
+	low, high := -1, len(rows)/rangeSize // start(low) <= at < start(high), as if beyond the ends
+	if guess < high && start(guess) <= at {
+		low = guess
+		for step := 1; low+step < high; step *= 2 {
+			if start(low+step) > at {
+				high = low + step
+				break
+			}
+			low += step
+		}
+	}
+	for low+1 < high {
+		if middle := int(uint(low+high) / 2); start(middle) <= at {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return low
+}
+
+// Stack appends the frames of a node that Find returned, innermost first.
+func (x *Index) Stack(node uint32, stack []Position) ([]Position, error) {
+	for range maxInlined {
+		if node >= x.nodes {
+			return stack, fmt.Errorf("node %d of %d: %w", node, x.nodes, ErrDamaged)
+		}
+		data, err := x.nodeBlocks.block(int(node / nodesABlock))
+		if err != nil {
+			return stack, err
+		}
+		row := data[node%nodesABlock*nodeSize:][:nodeSize]
+		stack = append(stack, Position{
+			Function: binary.LittleEndian.Uint32(row), Line: int(binary.LittleEndian.Uint32(row[4:])),
+		})
+		caller := binary.LittleEndian.Uint32(row[8:])
+		if caller == none {
+			return stack, nil
+		}
+		if caller >= node {
+			return stack, fmt.Errorf("node %d is inlined into %d: %w", node, caller, ErrDamaged)
+		}
+		node = caller
+	}
+	return stack, fmt.Errorf("inlined more than %d deep: %w", maxInlined, ErrDamaged)
+}
+
+// Function returns a row of the table of functions.
+func (x *Index) Function(id uint32) (Function, error) {
+	row, err := x.functionRow(id)
+	if err != nil {
+		return Function{}, err
+	}
+	f := Function{StartLine: int(row.line & maxLine), Source: elf.Source(row.line >> sourceBits)}
+	if f.SystemName, err = x.stringAt(row.system); err != nil {
+		return Function{}, err
+	}
+	switch row.name {
+	case row.system:
+		f.Name = f.SystemName
+	default:
+		if f.Name, err = x.stringAt(row.name); err != nil {
+			return Function{}, err
+		}
+	}
+	f.File, err = x.stringAt(row.file)
+	return f, err
+}
+
+// A functionRow is a function as the table has it.
+type functionRow struct{ system, name, file, line uint32 }
+
+func (x *Index) functionRow(id uint32) (functionRow, error) {
+	if id >= x.functions {
+		return functionRow{}, fmt.Errorf("function %d of %d: %w", id, x.functions, ErrDamaged)
+	}
+	data, err := x.functionBlocks.block(int(id / functionBlock))
+	if err != nil {
+		return functionRow{}, err
+	}
+	row, order := data[id%functionBlock*functionSize:][:functionSize], binary.LittleEndian
+	return functionRow{order.Uint32(row), order.Uint32(row[4:]), order.Uint32(row[8:]), order.Uint32(row[12:])}, nil
+}
+
+// stringAt reads the string at an offset among the strings.
+func (x *Index) stringAt(at uint32) (string, error) {
+	if at == 0 {
+		return "", nil
+	}
+	if uint64(at) >= x.strings {
+		return "", fmt.Errorf("a string at %d of %d: %w", at, x.strings, ErrDamaged)
+	}
+	data, err := x.stringBlocks.block(int(at / blockSize))
+	if err != nil {
+		return "", err
+	}
+	data = data[at%blockSize:]
+	length, n := binary.Uvarint(data)
+	if n > 0 && length <= uint64(len(data)-n) && length <= x.strings-uint64(at)-uint64(n) {
+		return text(data[n : n+int(length)])
+	}
+	return x.longString(uint64(at))
+}
+
+// longString reads a string that goes on in the next blocks.
+func (x *Index) longString(at uint64) (string, error) {
+	var prefix [binary.MaxVarintLen32]byte
+	n, err := x.copyStrings(prefix[:min(uint64(len(prefix)), x.strings-at)], at)
+	if err != nil {
+		return "", err
+	}
+	length, used := binary.Uvarint(prefix[:n])
+	if used <= 0 || length > maxName || length > x.strings-at-uint64(used) {
+		return "", fmt.Errorf("a string of %d bytes at %d of %d: %w", length, at, x.strings, ErrDamaged)
+	}
+	data := make([]byte, length)
+	if _, err := x.copyStrings(data, at+uint64(used)); err != nil {
+		return "", err
+	}
+	return text(data)
+}
+
+// copyStrings fills data with the bytes at an offset among the strings.
+func (x *Index) copyStrings(data []byte, at uint64) (int, error) {
+	done := 0
+	for done < len(data) {
+		block, err := x.stringBlocks.block(int(at / blockSize))
+		if err != nil {
+			return done, err
+		}
+		n := copy(data[done:], block[at%blockSize:])
+		done, at = done+n, at+uint64(n)
+	}
+	return done, nil
+}
+
+// text refuses what a Builder never writes: control characters, which could
+// steer a terminal.
+func text(data []byte) (string, error) {
+	for _, c := range data {
+		if c < ' ' || c == 0x7f {
+			return "", fmt.Errorf("a string with control characters: %w", ErrDamaged)
+		}
+	}
+	return string(data), nil
+}
