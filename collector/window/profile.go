@@ -22,7 +22,7 @@ const kernelStart = 1 << 63
 type writer struct {
 	profile   *profile.Profile
 	mappings  map[mappingKey]*profile.Mapping
-	locations map[Frame]*profile.Location
+	locations []*profile.Location // by number of the frame
 }
 
 // mappingKey tells mappings apart as a reader of the profile would: two files of
@@ -32,7 +32,7 @@ type mappingKey struct {
 	start         uint64
 }
 
-func newWriter(types []*profile.ValueType, period Period, start time.Time, duration time.Duration) *writer {
+func newWriter(types []*profile.ValueType, period Period, frames int, start time.Time, duration time.Duration) *writer {
 	p := &profile.Profile{
 		TimeNanos: start.UnixNano(), DurationNanos: int64(duration),
 		PeriodType: period.Type, Period: period.Value,
@@ -41,16 +41,20 @@ func newWriter(types []*profile.ValueType, period Period, start time.Time, durat
 		copied := *t
 		p.SampleType = append(p.SampleType, &copied)
 	}
-	return &writer{profile: p, mappings: map[mappingKey]*profile.Mapping{}, locations: map[Frame]*profile.Location{}}
+	return &writer{profile: p, mappings: map[mappingKey]*profile.Mapping{}, locations: make([]*profile.Location, frames)}
 }
 
-func (w *writer) sample(g *gathered) {
+// sample adds what was gathered of a stack, with room for its locations.
+func (w *writer) sample(g *gathered, frames []Frame, locations []*profile.Location) {
 	s := &profile.Sample{
-		Value: g.values, Location: make([]*profile.Location, len(g.stack)),
+		Value: g.values, Location: locations,
 		Label: map[string][]string{}, NumLabel: make(map[string][]int64, 2),
 	}
-	for i, frame := range g.stack {
-		s.Location[i] = w.location(frame)
+	for i, number := range g.stack {
+		if locations[i] = w.locations[number]; locations[i] == nil {
+			locations[i] = w.location(frames[number])
+			w.locations[number] = locations[i]
+		}
 	}
 	l := g.labels
 	for _, label := range [...]struct{ name, value string }{
@@ -69,9 +73,6 @@ func (w *writer) sample(g *gathered) {
 // location is the frame's place in the profile: the ELF address where the file
 // could be read, else the offset in the file under a mapping that says so.
 func (w *writer) location(f Frame) *profile.Location {
-	if l, ok := w.locations[f]; ok {
-		return l
-	}
 	l := &profile.Location{ID: uint64(len(w.profile.Location) + 1), Address: f.Address}
 	if f.Binary == nil {
 		l.Mapping = w.mapping(mappingKey{path: KernelMapping}, kernelStart, math.MaxUint64, 0)
@@ -81,7 +82,6 @@ func (w *writer) location(f Frame) *profile.Location {
 	} else {
 		l.Mapping = w.mapping(mappingKey{path: f.Binary.Path, buildID: f.Binary.BuildID}, 0, math.MaxUint64, 0)
 	}
-	w.locations[f] = l
 	w.profile.Location = append(w.profile.Location, l)
 	return l
 }
