@@ -75,6 +75,24 @@ func (s *Session) Windows(name string) iter.Seq2[WindowProfile, error] {
 	}
 }
 
+// Parts reads one of the session's profiles in parts that fit into memory, whatever
+// was recorded: its windows, or the whole file where somebody removed the windows.
+// It may be iterated more than once, and ends after the first error.
+func (s *Session) Parts(name string) iter.Seq2[*profile.Profile, error] {
+	return func(yield func(*profile.Profile, error) bool) {
+		none := true
+		for w, err := range s.Windows(name) {
+			none = false
+			if !yield(w.Profile, err) {
+				return
+			}
+		}
+		if none {
+			yield(s.Profile(name))
+		}
+	}
+}
+
 // WindowProfile is one signal's profile of one window.
 type WindowProfile struct {
 	Window

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/google/pprof/profile"
@@ -136,12 +136,8 @@ func (c *runCommand) conclude(s streams, dir string) error {
 
 // drawServices draws one flame graph for each service of the session.
 func drawServices(sess *session.Session) (names []string, err error) {
-	p, err := sess.Profile(session.CPU)
-	if errors.Is(err, fs.ErrNotExist) {
+	if !slices.ContainsFunc(sess.Profiles, func(p session.Profile) bool { return p.File == session.CPU }) {
 		return nil, nil // nothing was recorded, and the session says why
-	}
-	if err != nil {
-		return nil, fmt.Errorf("drawing flame graphs: %w", err)
 	}
 	seen := map[string]bool{}
 	for _, service := range sess.Services {
@@ -150,7 +146,7 @@ func drawServices(sess *session.Session) (names []string, err error) {
 		}
 		seen[service.Name] = true
 		name := "flame/" + service.Name + ".svg"
-		switch drawErr := drawService(sess, p, service.Name, name); {
+		switch drawErr := drawService(sess, service.Name, name); {
 		case errors.Is(drawErr, flamegraph.ErrEmpty):
 		case drawErr != nil:
 			err = errors.Join(err, drawErr)
@@ -161,8 +157,8 @@ func drawServices(sess *session.Session) (names []string, err error) {
 	return names, err
 }
 
-func drawService(sess *session.Session, p *profile.Profile, service, name string) error {
-	graph, err := flamegraph.New(p, flamegraph.Options{
+func drawService(sess *session.Session, service, name string) error {
+	graph, err := flamegraph.OfAll(sess.Parts(session.CPU), flamegraph.Options{
 		SampleType: "cpu", Title: service + ": CPU time",
 		Subtitle: fmt.Sprintf("%s, %s, from %s", sess.Host.Hostname, sess.Host.Kernel, sess.Start.UTC().Format(time.RFC3339)),
 		Focus:    func(s *profile.Sample) bool { return s.HasLabel("service", service) },
