@@ -124,8 +124,12 @@ func (c *recordCommand) toFile(ctx context.Context, s streams, config collector.
 	if err := recording.CheckWritable(c.Output); err != nil {
 		return err
 	}
-	var sink recording.FileSink
-	rec, err := recording.Start(context.WithoutCancel(ctx), config, &sink)
+	sink, err := recording.NewFileSink(c.Output)
+	if err != nil {
+		return err
+	}
+	defer sink.Close()
+	rec, err := recording.Start(context.WithoutCancel(ctx), config, sink)
 	if err != nil {
 		return err
 	}
@@ -134,7 +138,7 @@ func (c *recordCommand) toFile(ctx context.Context, s streams, config collector.
 	if err = errors.Join(work.notStarted, err); err != nil {
 		return err
 	}
-	if err := sink.WriteFile(c.Output, "CPU time"); err != nil {
+	if err := sink.Write("CPU time"); err != nil {
 		return err
 	}
 	fmt.Fprint(s.out, recording.Describe(summary))

@@ -47,7 +47,12 @@ func requireRoot(t *testing.T) {
 func record(t *testing.T, frequency int, window time.Duration, work func(*Recording)) (*profile.Profile, *FileSink) {
 	t.Helper()
 	requireRoot(t)
-	sink := &FileSink{}
+	name := filepath.Join(t.TempDir(), "cpu.pb.gz")
+	sink, err := NewFileSink(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sink.Close()
 	rec, err := Start(t.Context(), collector.Config{
 		Frequency: frequency, Window: window, Selection: collector.Selection{All: true},
 	}, sink)
@@ -60,10 +65,19 @@ func record(t *testing.T, frequency int, window time.Duration, work func(*Record
 		t.Fatal(err)
 	}
 	t.Log("\n" + Describe(summary))
-	if err := sink.merged.CheckValid(); err != nil {
+	if err := sink.Write(""); err != nil {
 		t.Fatal(err)
 	}
-	return sink.merged, sink
+	file, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	p, err := profile.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, sink
 }
 
 // compile builds a C program of testdata, or skips where there is no compiler.
