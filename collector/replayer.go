@@ -45,11 +45,11 @@ const (
 	last                   // and none begins
 )
 
-// maxWindowFrames is how many frames the distinct stacks of a window may have
+// MaxWindowFrames is how many frames the distinct stacks of a window may have
 // together before it ends at the next possible boundary: they take 12 bytes each
 // until the window is written. Ten seconds of two busy CPUs at 99 Hz stay below it
 // with stacks of 500 frames that all differ.
-const maxWindowFrames = 1 << 20
+const MaxWindowFrames = 1 << 20
 
 // replayer applies events in the order of their times and gathers the samples into
 // windows. It is used by one goroutine.
@@ -119,7 +119,7 @@ func (r *replayer) sample(s cpu.Sample) {
 
 // boundary closes the window that ends here, if there is one, and opens the next.
 func (r *replayer) boundary(b boundary) {
-	if b.kind == possible && (r.opened == nil || r.cpu.Frames() < maxWindowFrames) {
+	if b.kind == possible && (r.opened == nil || r.cpu.Frames() < MaxWindowFrames) {
 		return
 	}
 	if r.opened != nil {

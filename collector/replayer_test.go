@@ -244,7 +244,7 @@ func TestWindowsEndEarlyWhenStacksAreMany(t *testing.T) {
 			r.tick(at, 7, uint64(period), stack...)
 		}
 	}
-	const full = maxWindowFrames/deep + 1
+	const full = MaxWindowFrames/deep + 1
 	take(full / 2)
 	r.boundary(at, 0, 0, possible)
 	take(full)

@@ -52,6 +52,7 @@ func validRecording(frequency int, window time.Duration) error {
 }
 
 func (c *recordCommand) Run(ctx context.Context, s streams) error {
+	boundMemory()
 	if len(c.Command) > 0 && c.Command[0] == "--" {
 		c.Command = c.Command[1:]
 	}

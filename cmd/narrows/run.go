@@ -46,6 +46,7 @@ Ctrl-C ends it early and keeps what was recorded.`
 }
 
 func (c *runCommand) Run(ctx context.Context, s streams) error {
+	boundMemory()
 	if err := requireKernel(); err != nil {
 		return err
 	}

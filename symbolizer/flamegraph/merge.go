@@ -10,74 +10,101 @@ import (
 )
 
 const (
-	// maxCalls is how many calls are merged at a time, of 8 bytes each.
-	maxCalls = 1 << 20
+	// maxCalls is how many calls are merged at once, of 8 bytes each and at most 40
+	// more for their node.
+	maxCalls = 256 << 10
 	// maxNarrow bounds how many of the frames too narrow to draw are told apart, to
 	// be counted, where not all stacks are merged at once.
 	maxNarrow = 100_000
+	// sketchSize is the number of sums by which wide nodes are found, 8 bytes each.
+	// With stacks d frames deep, a sum holds on average the d/sketchSize part of the
+	// whole besides what it is for; narrow is what has a thousandth.
+	sketchSize = 2 << 20
 )
 
 // mergeAll merges all selected samples into a tree without nodes whose total is
 // below the fraction minWidth of the whole.
 //
-// Where the stacks are more than limit calls, the tree without its narrow nodes is
-// made of the trees of parts: a node that is wide in the whole is wide in at least
-// one part, so the nodes that are wide in any part are all that can be wide, and a
-// second reading counts exactly those.
+// Where the stacks have more than limit calls together, they are read twice. First
+// each node's value is added to one of many sums, which it shares with some others:
+// a node whose sum is below the floor is narrow for certain. The second time the
+// nodes that are left are counted exactly.
 func mergeAll(profiles iter.Seq2[*profile.Profile, error], g *gatherer, minWidth float64, limit int) (tree, error) {
-	var part stacks
-	var wide *candidates
-	partTotal := int64(0)
-	join := func() {
-		t := buildTree(&part, g.in.frames, floorOf(partTotal, minWidth))
-		wide.join(&t)
-		part.calls, part.list, partTotal = part.calls[:0], part.list[:0], 0
-	}
+	var all stacks
+	var s sketch
 	err := g.gather(profiles, func(st stack, calls []call) {
-		if len(part.calls)+len(calls) > limit && len(part.list) > 0 {
-			if wide == nil {
-				wide = newCandidates()
+		if s == nil && len(all.calls)+len(calls) > limit {
+			s = make(sketch, sketchSize)
+			for _, st := range all.list {
+				s.add(st.value, all.calls[st.from:st.to])
 			}
-			join()
+			all = stacks{}
 		}
-		part.add(st, calls)
-		partTotal += st.value
+		if s != nil {
+			s.add(st.value, calls)
+			return
+		}
+		all.add(st, calls)
 	})
 	if err != nil {
 		return tree{}, err
 	}
-	if wide == nil {
+	floor := floorOf(g.total, minWidth)
+	if s == nil {
 		rank := g.in.finish()
-		part.renumber(rank)
-		t := buildTree(&part, g.in.frames, floorOf(g.total, minWidth))
+		all.renumber(rank)
+		t := buildTree(&all, g.in.frames, floor)
 		t.selfByKind = g.selfByKind(rank)
 		return t, nil
 	}
-	join()
-	part = stacks{}
 	first := *g
-	wide.begin(len(g.in.frames))
+	wide := newCandidates(s, floor, len(g.in.frames))
 	if err := g.gather(profiles, wide.count); err != nil {
 		return tree{}, err
 	}
-	if g.total != first.total || g.count != first.count || len(wide.hidden) != len(g.in.frames) {
+	if g.total != first.total || g.count != first.count || len(first.in.frames) != len(wide.hidden) {
 		return tree{}, errors.New("the profiles changed while they were read")
 	}
 	rank := g.in.finish()
-	t := wide.tree(floorOf(g.total, minWidth), rank)
+	t := wide.tree(rank)
 	t.frames, t.selfByKind = g.in.frames, g.selfByKind(rank)
 	return t, nil
 }
 
+// sketch is sums of nodes, by a hash of the way to them.
+type sketch []int64
+
+func (s sketch) add(value int64, calls []call) {
+	var w way
+	for _, c := range calls {
+		w = w.to(c.frame)
+		s[w%sketchSize] += value
+	}
+}
+
+// way is a hash of the frames from the root to a node.
+type way uint64
+
+// to goes on to a callee (the finalizer of splitmix64).
+func (w way) to(frame int32) way {
+	x := uint64(w) ^ uint64(frame)<<32 + 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return way(x ^ x>>31)
+}
+
 // candidates are the nodes that may be wide, as a tree.
 type candidates struct {
+	sketch sketch
+	floor  int64
+
 	nodes    []candidate
 	children map[edge]int32
 
 	stacks, cut int
 	beyond      int64
 	hidden      []int64 // by frame
-	narrow      map[uint64]struct{}
+	narrow      map[way]struct{}
 	more        bool
 	seen        []int // by frame: the stack it was seen in last, counted from 1
 }
@@ -90,30 +117,11 @@ type candidate struct {
 
 type edge struct{ parent, frame int32 }
 
-func newCandidates() *candidates {
-	return &candidates{nodes: []candidate{{node: node{frame: -1}, parent: -1}}, children: map[edge]int32{}}
-}
-
-// join adds the nodes of a part's tree.
-func (c *candidates) join(t *tree) {
-	path := []int32{0}
-	for _, n := range t.nodes[1:] {
-		path = path[:n.depth]
-		e := edge{path[len(path)-1], n.frame}
-		id, ok := c.children[e]
-		if !ok {
-			id = int32(len(c.nodes))
-			c.children[e] = id
-			c.nodes = append(c.nodes, candidate{node: node{frame: n.frame, depth: n.depth}, parent: e.parent})
-		}
-		path = append(path, id)
+func newCandidates(s sketch, floor int64, frames int) *candidates {
+	return &candidates{
+		sketch: s, floor: floor, nodes: []candidate{{node: node{frame: -1}, parent: -1}}, children: map[edge]int32{},
+		hidden: make([]int64, frames), seen: make([]int, frames), narrow: map[way]struct{}{},
 	}
-}
-
-// begin prepares for counting.
-func (c *candidates) begin(frames int) {
-	c.hidden, c.seen = make([]int64, frames), make([]int, frames)
-	c.narrow = map[uint64]struct{}{}
 }
 
 // count adds one stack to the nodes that it goes through, and what lies beyond them
@@ -122,12 +130,14 @@ func (c *candidates) count(st stack, calls []call) {
 	c.stacks++
 	at, shared := int32(0), 0
 	c.nodes[0].pass(st, 0)
+	var w way
 	for _, call := range calls {
-		next, ok := c.children[edge{at, call.frame}]
-		if !ok {
+		next := w.to(call.frame)
+		if c.sketch[next%sketchSize] < c.floor || int(call.frame) >= len(c.seen) {
 			break
 		}
-		at = next
+		w = next
+		at = c.child(at, call.frame)
 		c.nodes[at].pass(st, call.line)
 		c.seen[call.frame] = c.stacks
 		shared++
@@ -138,19 +148,33 @@ func (c *candidates) count(st stack, calls []call) {
 	} else if shared == len(calls) {
 		c.nodes[at].self += st.value
 	}
-	path := uint64(at) + 1
 	for _, call := range calls[shared:] {
+		if int(call.frame) >= len(c.seen) {
+			return // a frame that the first reading did not have: the caller notices
+		}
 		if c.seen[call.frame] != c.stacks {
 			c.seen[call.frame] = c.stacks
 			c.hidden[call.frame] += st.value
 		}
-		path = mix(path ^ uint64(call.frame)<<32)
+		w = w.to(call.frame)
 		if len(c.narrow) < maxNarrow {
-			c.narrow[path] = struct{}{}
-		} else if _, known := c.narrow[path]; !known {
+			c.narrow[w] = struct{}{}
+		} else if _, known := c.narrow[w]; !known {
 			c.more = true
 		}
 	}
+}
+
+// child returns the node of a callee.
+func (c *candidates) child(parent, frame int32) int32 {
+	e := edge{parent, frame}
+	id, ok := c.children[e]
+	if !ok {
+		id = int32(len(c.nodes))
+		c.children[e] = id
+		c.nodes = append(c.nodes, candidate{node: node{frame: frame, depth: c.nodes[parent].depth + 1}, parent: parent})
+	}
+	return id
 }
 
 func (n *node) pass(st stack, line int32) {
@@ -159,17 +183,9 @@ func (n *node) pass(st stack, line int32) {
 	n.seeLine(line)
 }
 
-// mix spreads the bits of a path (the finalizer of splitmix64).
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
-// tree returns the nodes whose total is at least floor, with the frames' new
+// tree returns the nodes whose total is at least the floor, with the frames' new
 // numbers. The candidates are spent.
-func (c *candidates) tree(floor int64, rank []int32) tree {
+func (c *candidates) tree(rank []int32) tree {
 	t := tree{stacks: c.stacks, cut: c.cut, beyond: c.beyond, narrow: len(c.narrow), narrowMore: c.more, hidden: make([]int64, len(rank))}
 	for old, v := range c.hidden {
 		t.hidden[rank[old]] = v
@@ -185,7 +201,7 @@ func (c *candidates) tree(floor int64, rank []int32) tree {
 	walk = func(id int32) {
 		n := c.nodes[id].node
 		switch {
-		case n.total >= floor:
+		case n.total >= c.floor:
 			t.nodes = append(t.nodes, n)
 		default:
 			t.narrow++
