@@ -80,6 +80,7 @@ type entry struct {
 	unit                  *unit
 	name, linkage, origin value
 	line                  int
+	anonymous             string // what a container without a name is called
 }
 
 // entry reads the entry at an offset of .debug_info.
@@ -102,7 +103,10 @@ func (d *Data) entry(at uint64) (entry, error) {
 		if a == nil {
 			return entry{}, errMalformed("an entry at %#x of an unknown code", at)
 		}
-		e := entry{unit: u}
+		e := entry{unit: u, anonymous: "(anonymous class)"}
+		if a.tag == tagNamespace {
+			e.anonymous = "(anonymous namespace)"
+		}
 		for _, attribute := range a.attributes {
 			v := u.value(&c, attribute)
 			switch attribute.name {
@@ -202,7 +206,7 @@ func (d *Data) around(at uint64) (string, error) {
 			return "", err
 		}
 		if name == "" {
-			name = "(anonymous)"
+			name = e.anonymous
 		}
 		names = append(names, name)
 	}
