@@ -3,11 +3,14 @@ package debuginfo_test
 import (
 	"bufio"
 	"bytes"
+	"debug/elf"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -79,16 +82,19 @@ var clone = regexp.MustCompile(`(\.(isra|constprop|part|cold|lto_priv|llvm|local
 
 func bare(name string) string { return clone.ReplaceAllString(name, "") }
 
-// agreement counts how frames compare with a reference.
+// agreement counts how frames compare with addr2line's.
 type agreement struct {
-	same, missing, more, unknown, wrong int
-	otherStack                          int // the innermost agrees, not the rest
+	same, wrong, missing, more, unknown int // by the innermost function
+	otherStack                          int // the innermost is the same, another is not
 	lines, otherLines                   int
+	// judged is how often another reader of the same tables says that addr2line is
+	// wrong, and not what is found here.
+	judged, judgedLines int
 }
 
 func (a agreement) String() string {
-	return fmt.Sprintf("names: %d agree, %d wrong, %d missing, %d known here only, %d unknown to both; %d of those that agree have other callers; lines: %d agree, %d differ",
-		a.same, a.wrong, a.missing, a.more, a.unknown, a.otherStack, a.lines, a.otherLines)
+	return fmt.Sprintf("names: %d agree, %d wrong, %d missing, %d only known here, %d known to neither; other callers: %d; lines: %d agree, %d differ; addr2line was wrong of %d functions and %d lines",
+		a.same, a.wrong, a.missing, a.more, a.unknown, a.otherStack, a.lines, a.otherLines, a.judged, a.judgedLines)
 }
 
 // same says whether a name here is the reference's. Where DWARF has no linkage name
@@ -124,7 +130,8 @@ func plain(name string) string {
 // shown bounds what is printed of each kind of disagreement.
 const shown = 8
 
-func (a *agreement) compare(t testing.TB, addr uint64, got []debuginfo.Frame, want []reference) {
+// compare counts one address. The judge may be nil where there is no DWARF.
+func (a *agreement) compare(t testing.TB, j *judge, names aliases, addr uint64, got []debuginfo.Frame, want []reference) {
 	t.Helper()
 	known := len(want) > 0 && want[0].function != ""
 	switch {
@@ -132,33 +139,89 @@ func (a *agreement) compare(t testing.TB, addr uint64, got []debuginfo.Frame, wa
 		a.unknown++
 		return
 	case len(got) == 0:
-		if a.missing++; a.missing < shown {
-			t.Logf("%#x: missing, addr2line: %v", addr, want)
-		}
+		a.missing++
 		return
 	case !known:
 		a.more++
-		return
-	case !same(got[0].Function, want[0].function):
-		if a.wrong++; a.wrong < shown {
-			t.Errorf("%#x: %s, addr2line: %v", addr, stack(got), want)
+	case sameStack(got, want), len(got) == 1 && len(want) == 1 && names.same(got[0].Function, want[0].function):
+		a.same++
+	default:
+		a.differ(t, j, addr, got, want)
+	}
+	a.compareLine(t, j, addr, got[0], want[0])
+}
+
+// differ counts an address at which the stacks are not the same.
+func (a *agreement) differ(t testing.TB, j *judge, addr uint64, got []debuginfo.Frame, want []reference) {
+	t.Helper()
+	verdict := errors.New("no judge")
+	if j != nil {
+		var names []string
+		for _, f := range got {
+			names = append(names, f.Function)
 		}
-		return
-	}
-	a.same++
-	if !sameStack(got, want) {
-		if a.otherStack++; a.otherStack < shown {
-			t.Logf("%#x: %s, addr2line: %v", addr, stack(got), want)
+		if verdict = j.agrees(addr, names); verdict == nil {
+			a.judged++
+			return
 		}
 	}
-	if got[0].Line == 0 || want[0].line == 0 || want[0].file == "" {
-		return
+	count, report := &a.wrong, t.Errorf
+	if same(got[0].Function, want[0].function) {
+		count = &a.otherStack
 	}
-	if filepath.Base(got[0].File) == want[0].file && got[0].Line == want[0].line {
+	if *count++; *count < shown {
+		report("%#x: %s, addr2line: %v: %v", addr, stack(got), want, verdict)
+	}
+}
+
+func (a *agreement) compareLine(t testing.TB, j *judge, addr uint64, got debuginfo.Frame, want reference) {
+	t.Helper()
+	switch here := (reference{file: filepath.Base(got.File), line: got.Line}); {
+	case here.line == 0 || want.line == 0 || want.file == "":
+	case here.file == want.file && here.line == want.line:
 		a.lines++
-	} else if a.otherLines++; a.otherLines < shown {
-		t.Logf("%#x: line %s:%d, addr2line: %s:%d", addr, got[0].File, got[0].Line, want[0].file, want[0].line)
+	case j != nil && j.lines[addr] == here:
+		a.judgedLines++
+	default:
+		if a.otherLines++; a.otherLines < shown {
+			t.Errorf("%#x is of line %v, addr2line: %v", addr, here, want)
+		}
 	}
+}
+
+// aliases are the addresses of functions by name: one function may have several, and
+// which of them an address is given does not make it another.
+type aliases map[string][]uint64
+
+func newAliases(t testing.TB, path string) aliases {
+	t.Helper()
+	f, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	static, err := f.Symbols()
+	if err != nil && !errors.Is(err, elf.ErrNoSymbols) {
+		t.Fatal(err)
+	}
+	dynamic, err := f.DynamicSymbols()
+	if err != nil && !errors.Is(err, elf.ErrNoSymbols) {
+		t.Fatal(err)
+	}
+	all := aliases{}
+	for _, s := range append(static, dynamic...) {
+		if s.Section != elf.SHN_UNDEF {
+			name, _, _ := strings.Cut(s.Name, "@")
+			all[name] = append(all[name], s.Value)
+		}
+	}
+	return all
+}
+
+func (a aliases) same(here, reference string) bool {
+	here, _, _ = strings.Cut(here, "@")
+	reference, _, _ = strings.Cut(reference, "@")
+	return slices.ContainsFunc(a[here], func(addr uint64) bool { return slices.Contains(a[reference], addr) })
 }
 
 func sameStack(got []debuginfo.Frame, want []reference) bool {
@@ -189,6 +252,19 @@ func tool(t testing.TB, name string) string {
 		t.Skipf("%s is not installed", name)
 	}
 	return path
+}
+
+// run runs a program and returns what it printed.
+func run(t testing.TB, name string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command(tool(t, name), args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, stderr.Bytes())
+	}
+	return out
 }
 
 func openFile(t testing.TB, path string) *binary.File {

@@ -1,13 +1,28 @@
 package debuginfo_test
 
 import (
+	"bufio"
+	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
 	"github.com/narrows-profiler/narrows/symbolizer/binary/debuginfo"
 )
+
+// sampledAddresses is how many addresses of each program are compared.
+func sampledAddresses() int {
+	if os.Getenv("NARROWS_TEST_FULL") != "" {
+		return 10_000
+	}
+	return 1_000
+}
 
 // sampled returns random addresses of a file's code.
 func sampled(f *binary.File, n int) []uint64 {
@@ -33,32 +48,251 @@ func sampled(f *binary.File, n int) []uint64 {
 	return addresses
 }
 
-func TestAdhoc(t *testing.T) {
-	path := os.Getenv("ADHOC")
-	if path == "" {
-		t.Skip()
+// A program is a file whose names are compared.
+type program struct {
+	name  string
+	build []string // compiler and flags; the source is appended
+	full  bool     // only with NARROWS_TEST_FULL
+	split bool     // its debug information is elsewhere
+	old   bool     // addr2line cannot read it, so that the judge alone counts
+}
+
+var programs = []program{
+	{name: "C++, DWARF 5", build: []string{"g++", "-O2", "-g", "-gdwarf-5", "program.cc"}},
+	{name: "C++, DWARF 4", build: []string{"g++", "-O2", "-g", "-gdwarf-4", "program.cc"}},
+	{name: "C++, DWARF 5 by clang", build: []string{"clang++-19", "-O2", "-g", "-gdwarf-5", "program.cc"}},
+	{name: "C, compressed", build: []string{"gcc", "-O2", "-g", "-gz", "program.c"}},
+	{name: "Rust", build: []string{"rustc", "-g", "-O", "program.rs"}},
+
+	{name: "C++, DWARF 4 by clang", build: []string{"clang++-19", "-O3", "-g", "-gdwarf-4", "program.cc"}, full: true},
+	{name: "C++, type units", build: []string{"g++", "-O2", "-g", "-gdwarf-4", "-fdebug-types-section", "program.cc"}, full: true},
+	{name: "C++, type units of DWARF 5", build: []string{"g++", "-O3", "-g", "-gdwarf-5", "-fdebug-types-section", "program.cc"}, full: true},
+	{name: "C++, one section a function", build: []string{"g++", "-Os", "-g", "-ffunction-sections", "-Wl,--gc-sections", "program.cc"}, full: true},
+	{name: "C++, optimized when linked", build: []string{"g++", "-O2", "-g", "-flto", "program.cc"}, full: true},
+	{name: "C++, not optimized", build: []string{"g++", "-O0", "-g", "program.cc"}, full: true},
+	{name: "C++, static", build: []string{"g++", "-O2", "-g", "-static", "program.cc"}, full: true},
+	{name: "C++, 64-bit DWARF", build: []string{"g++", "-O2", "-g", "-gdwarf64", "program.cc"}, full: true},
+	{name: "C++, DWARF 3", build: []string{"g++", "-O2", "-g", "-gdwarf-3", "-gstrict-dwarf", "program.cc"}, full: true},
+	{name: "C, DWARF 2", build: []string{"gcc", "-O2", "-g", "-gdwarf-2", "-gstrict-dwarf", "program.c"}, full: true},
+	{name: "C, compressed as it once was", build: []string{"gcc", "-O2", "-g", "-gz=zlib-gnu", "program.c"}, full: true, old: true},
+	{name: "C, compressed by zstd", build: []string{"clang-19", "-O2", "-g", "-gz=zstd", "-fuse-ld=lld-19", "program.c"}, full: true, old: true},
+	{name: "C++, split", build: []string{"g++", "-O2", "-g", "-gsplit-dwarf", "program.cc"}, split: true},
+}
+
+// build compiles a program of testdata, or skips the test.
+func (p program) compile(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	out := filepath.Join(dir, "program")
+	source, err := filepath.Abs(filepath.Join("testdata", p.build[len(p.build)-1]))
+	if err != nil {
+		t.Fatal(err)
 	}
-	f := openFile(t, path)
-	var o debuginfo.Options
-	if id := f.BuildID(); len(id) > 2 {
-		if file, err := os.Open("/usr/lib/debug/.build-id/" + id[:2] + "/" + id[2:] + ".debug"); err == nil {
-			info, _ := file.Stat()
-			if o.Debug, err = binary.OpenDebug(file, info.Size(), f); err != nil {
-				t.Error(err)
-			}
+	args := append(slices.Clone(p.build[1:len(p.build)-1]), "-o", out, source)
+	cmd := exec.Command(tool(t, p.build[0]), args...)
+	cmd.Dir = dir
+	if output, err := cmd.CombinedOutput(); err != nil {
+		if p.full {
+			t.Skipf("%s cannot build this: %v\n%s", p.build[0], err, output)
 		}
+		t.Fatalf("%v: %v\n%s", p.build, err, output)
 	}
-	table := debuginfo.Open(f, o)
-	addresses := sampled(f, 10000)
+	return out
+}
+
+// TestAgainstAddr2line compares functions, the functions that they are inlined into,
+// and lines at random addresses of programs by several compilers.
+func TestAgainstAddr2line(t *testing.T) {
+	for _, p := range programs {
+		t.Run(p.name, func(t *testing.T) {
+			if p.full && os.Getenv("NARROWS_TEST_FULL") == "" {
+				t.Skip("many compilers are tried with NARROWS_TEST_FULL=1")
+			}
+			t.Parallel()
+			path := p.compile(t)
+			f := openFile(t, path)
+			table := debuginfo.Open(f, debuginfo.Options{})
+			addresses := sampled(f, sampledAddresses())
+			var j *judge
+			if !p.split {
+				j = newJudge(t, path, addresses)
+			}
+			a := against(t, table, j, path, addresses, addr2line(t, path, addresses))
+			counts, ok := table.DWARFCounts()
+			if !ok || counts.Units == 0 || counts.Malformed+counts.MalformedLines > 0 || len(table.Problems()) > 0 {
+				t.Errorf("debug information: %+v, problems %v", counts, table.Problems())
+			}
+			if p.split != (counts.Split > 0) {
+				t.Errorf("%d units have their functions elsewhere", counts.Split)
+			}
+			if a.same+a.judged < len(addresses)*7/10 || !p.split && !p.old && a.lines < len(addresses)/2 {
+				t.Error("too little was compared to show anything")
+			}
+			checkRanges(t, table, addresses)
+		})
+	}
+}
+
+// against compares the table's answers with references, and prints how they agree.
+func against(t testing.TB, table *debuginfo.Table, j *judge, path string, addresses []uint64, references [][]reference) agreement {
+	t.Helper()
 	var a agreement
-	for i, want := range addr2line(t, path, addresses) {
+	names := newAliases(t, path)
+	for i, want := range references {
 		got, err := table.Frames(addresses[i])
 		if err != nil {
-			t.Error(err)
+			t.Errorf("Frames(%#x): %v", addresses[i], err)
 		}
-		a.compare(t, addresses[i], got, want)
+		a.compare(t, j, names, addresses[i], got, want)
 	}
 	t.Log(a)
-	c, _ := table.DWARFCounts()
-	t.Logf("%+v %v %d", c, table.Problems(), table.Memory())
+	if a.wrong > 0 || a.otherStack > 0 || a.otherLines > 0 {
+		t.Errorf("%d wrong functions, %d wrong callers, %d wrong lines", a.wrong, a.otherStack, a.otherLines)
+	}
+	return a
+}
+
+// checkRanges checks that the ranges do not overlap and that each answers as Frames
+// does, and that they leave out nothing that has a function.
+func checkRanges(t testing.TB, table *debuginfo.Table, addresses []uint64) {
+	t.Helper()
+	var all []debuginfo.Range
+	for r, err := range table.Ranges() {
+		if err != nil {
+			t.Errorf("Ranges: %v", err)
+			continue
+		}
+		if r.Low >= r.High || r.Scope == nil {
+			t.Fatalf("a range of nothing: %+v", r)
+		}
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b debuginfo.Range) int { return int(int64(a.Low - b.Low)) })
+	for i := 1; i < len(all); i++ {
+		if all[i].Low < all[i-1].High {
+			t.Fatalf("ranges overlap: %+v and %+v", all[i-1], all[i])
+		}
+	}
+	for _, addr := range addresses {
+		want, err := table.Frames(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i, found := slices.BinarySearchFunc(all, addr, func(r debuginfo.Range, addr uint64) int {
+			switch {
+			case addr < r.Low:
+				return 1
+			case addr >= r.High:
+				return -1
+			}
+			return 0
+		})
+		var got []debuginfo.Frame
+		if found {
+			got = all[i].Frames()
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%#x: the range has %s, Frames %s", addr, stack(got), stack(want))
+		}
+	}
+}
+
+// TestSymbolsAgainstAddr2line compares the names of libc, which has no debug
+// information here: a copy without build ID keeps addr2line from finding some.
+func TestSymbolsAgainstAddr2line(t *testing.T) {
+	libraries, err := filepath.Glob("/lib/*/libc.so.6")
+	if err != nil || len(libraries) == 0 {
+		t.Skip("this host has no libc where Debian has it")
+	}
+	for _, strip := range []bool{false, true} {
+		t.Run(fmt.Sprintf("without debug file, .symtab stripped %t", strip), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "libc.so")
+			args := []string{"--remove-section=.note.gnu.build-id", "--remove-section=.gnu_debuglink", libraries[0], path}
+			if strip {
+				args = append([]string{"--strip-all"}, args...)
+			}
+			run(t, "objcopy", args...)
+			f := openFile(t, path)
+			table := debuginfo.Open(f, debuginfo.Options{})
+			addresses := sampled(f, sampledAddresses())
+			against(t, table, nil, path, addresses, addr2line(t, path, addresses))
+			checkRanges(t, table, addresses)
+		})
+	}
+}
+
+// TestGoAgainstAddr2line compares with Go's own tool.
+func TestGoAgainstAddr2line(t *testing.T) {
+	path := buildGo(t, false)
+	f := openFile(t, path)
+	table := debuginfo.Open(f, debuginfo.Options{})
+	addresses := sampled(f, sampledAddresses())
+	var a agreement
+	names := newAliases(t, path)
+	for i, want := range goAddr2line(t, path, addresses) {
+		got, err := table.Frames(addresses[i])
+		if err != nil {
+			t.Errorf("Frames(%#x): %v", addresses[i], err)
+		}
+		if len(got) > 0 {
+			// The tool prints the function that has the code, with the line of the
+			// innermost one.
+			got = []debuginfo.Frame{{Function: got[len(got)-1].Function, File: got[0].File, Line: got[0].Line}}
+		}
+		if len(got) > 0 && got[0].Line != want[0].line && want[0].function == got[0].Function {
+			t.Logf("%#x: %v, go tool addr2line: %v", addresses[i], got, want)
+		}
+		a.compare(t, nil, names, addresses[i], got, want)
+	}
+	t.Log(a)
+	if a.wrong > 0 || a.otherStack > 0 || a.otherLines > 0 || a.same < len(addresses)*7/10 {
+		t.Error("names or lines differ")
+	}
+	checkRanges(t, table, addresses)
+}
+
+// goAddr2line returns what Go's tool says, which prints two lines an address.
+func goAddr2line(t testing.TB, path string, addresses []uint64) [][]reference {
+	t.Helper()
+	var input bytes.Buffer
+	for _, addr := range addresses {
+		fmt.Fprintf(&input, "%#x\n", addr)
+	}
+	cmd := exec.Command(tool(t, "go"), "tool", "addr2line", path)
+	cmd.Stdin = &input
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go tool addr2line: %v", err)
+	}
+	var all [][]reference
+	lines := bufio.NewScanner(bytes.NewReader(out))
+	for lines.Scan() {
+		r := reference{function: strings.TrimSuffix(lines.Text(), "?")}
+		if !lines.Scan() {
+			t.Fatal("go tool addr2line ended within an answer")
+		}
+		r.file, r.line = place(lines.Text())
+		all = append(all, []reference{r})
+	}
+	if len(all) != len(addresses) {
+		t.Fatalf("go tool addr2line answered %d of %d addresses", len(all), len(addresses))
+	}
+	return all
+}
+
+// buildGo builds the Go program that package binary is tested with.
+func buildGo(t testing.TB, cgo bool) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "goprogram")
+	cmd := exec.Command(tool(t, "go"), "build", "-o", out, ".")
+	cmd.Dir = filepath.Join("..", "testdata", "goprogram")
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "CGO_ENABLED=0")
+	if cgo {
+		tool(t, "gcc")
+		cmd.Env = append(cmd.Env, "CGO_ENABLED=1", "CGO_CFLAGS=-g -O2")
+	}
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building a Go program: %v\n%s", err, output)
+	}
+	return out
 }

@@ -8,7 +8,6 @@
 #include <map>
 #include <memory>
 #include <numeric>
-#include <regex>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -152,11 +151,8 @@ int main(int argc, char **argv)
 	std::vector<std::pair<std::string, int>> sorted(counts.begin(), counts.end());
 	std::sort(sorted.begin(), sorted.end(), [](const auto &a, const auto &b) { return a.second > b.second || a.first < b.first; });
 	std::function<int(int)> fibonacci = [&](int n) { return n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2); };
-	std::regex pattern("([a-z]+)[0-9]*");
-	std::smatch match;
-	std::string text = argc > 1 ? argv[1] : "narrow42";
-	if (std::regex_match(text, match, pattern))
-		report(match[1]);
+	if (argc > 1)
+		report(argv[1]);
 	Visitor visitor;
 	visitor("a", 1)("b", 2)("a", 3);
 	shapes::Square<int>::Corner corner = shapes::Square<int>(argc).corner();
