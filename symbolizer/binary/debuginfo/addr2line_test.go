@@ -69,7 +69,9 @@ func place(text string) (file string, line int) {
 	if i < 0 {
 		return "", 0
 	}
-	line, _ = strconv.Atoi(text[i+1:])
+	if n, err := strconv.Atoi(text[i+1:]); err == nil && n > 0 { // the linker's own functions have negative ones
+		line = n
+	}
 	if file = filepath.Base(text[:i]); file == "??" {
 		file = ""
 	}

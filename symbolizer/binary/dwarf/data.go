@@ -128,11 +128,15 @@ func (d *Data) own() error {
 	return nil
 }
 
-// claim yields the code that a unit's root says is its; of a unit that says
-// nothing, the code of its functions.
+// claim yields the code that a unit's root says is its. Of a unit that says nothing
+// it yields the code of its functions, and of one of version 2, which had no lists of
+// ranges and therefore may have said too little, both.
 func (d *Data) claim(u *unit, yield func(span) error) error {
 	if u.ranges.present() || u.lowKnown && u.high.present() {
-		return d.rangesOf(u, value{form: formAddr, number: u.low}, u.high, u.ranges, yield)
+		err := d.rangesOf(u, value{form: formAddr, number: u.low}, u.high, u.ranges, yield)
+		if err != nil || u.version > 2 {
+			return err
+		}
 	}
 	if u.kind == unitPartial || u.root == u.end {
 		return nil
