@@ -89,13 +89,26 @@ func (e *enumeration) dwarf() bool {
 	return true
 }
 
-// rest yields what the symbols have where nothing was yielded yet.
+// rest yields what the symbols, and then the stubs, have where nothing was yielded
+// yet.
 func (e *enumeration) rest() bool {
-	return e.symbols(span{0, 1<<64 - 1}, e.taken, Range{})
+	e.taken = join(e.taken)
+	if !e.symbols(span{0, 1<<64 - 1}, slices.Clone(e.taken), Range{}) {
+		return false
+	}
+	e.taken = join(e.taken)
+	for _, s := range e.table.stubs {
+		for _, part := range without(s.span, e.taken) {
+			if !e.yield(Range{Low: part.low, High: part.high, Scope: s.scope}, nil) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // symbols yields what the symbols have within a span, but not in what is taken of
-// it, as the outermost functions around what is known already.
+// it, as the outermost functions around what is known already. It may reorder taken.
 func (e *enumeration) symbols(within span, taken []span, known Range) bool {
 	for _, s := range e.table.symbols {
 		taken = join(taken)

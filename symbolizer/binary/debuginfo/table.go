@@ -30,6 +30,7 @@ type Table struct {
 	golang   *binary.GoTable // nil if the binary has none
 	dwarf    *dwarf.Data     // nil if there is none
 	symbols  []*symbols      // in the order in which they are asked
+	stubs    []stub          // sorted
 	problems []error
 }
 
@@ -45,6 +46,7 @@ func Open(code *binary.File, o Options) *Table {
 	}
 	t.openDWARF(code, o)
 	t.openSymbols(code, o)
+	t.openStubs(code)
 	return t
 }
 
@@ -76,9 +78,12 @@ func (t *Table) openSymbols(code *binary.File, o Options) {
 	files := []*binary.File{code}
 	if o.Debug != nil {
 		files = append(files, o.Debug)
-		if !code.HasSymbolTable() {
-			files[0], files[1] = files[1], files[0]
-		}
+	}
+	if mini, err := code.MiniDebug(); t.usable(err, binary.ErrNoSection) {
+		files = append(files, mini)
+	}
+	if !code.HasSymbolTable() {
+		files = append(files[1:], code)
 	}
 	for _, f := range files {
 		table, err := f.Symbols()
@@ -113,7 +118,7 @@ func (t *Table) Memory() int {
 	for _, s := range t.symbols {
 		n += s.memory()
 	}
-	return n
+	return n + len(t.stubs)*128
 }
 
 // Frames returns the functions at the ELF virtual address addr, innermost first,
@@ -135,6 +140,9 @@ func (t *Table) Frames(addr uint64) ([]Frame, error) {
 		failure = err
 	}
 	scope, err := t.symbol(addr)
+	if scope == nil {
+		scope = t.stub(addr)
+	}
 	if scope == nil {
 		return nil, errors.Join(failure, err)
 	}
