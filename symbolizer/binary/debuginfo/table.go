@@ -98,6 +98,11 @@ func (t *Table) openSymbols(code *binary.File, o Options) {
 // file's reader answered. That a source does not exist is no problem.
 func (t *Table) Problems() []error { return t.problems }
 
+// Empty reports whether no source was found that could name anything.
+func (t *Table) Empty() bool {
+	return t.golang == nil && t.dwarf == nil && len(t.symbols) == 0 && len(t.stubs) == 0
+}
+
 // DWARFCounts says what the debug information had, and false if there is none.
 func (t *Table) DWARFCounts() (dwarf.Counts, bool) {
 	if t.dwarf == nil {
