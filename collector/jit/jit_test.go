@@ -1,6 +1,7 @@
 package jit
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -130,42 +131,32 @@ func TestListsThatAreNotTrusted(t *testing.T) {
 
 // A process in a container has a root and a number of its own.
 func TestContainer(t *testing.T) {
-	busybox, err := exec.LookPath("sleep")
-	if err != nil || os.Geteuid() != 0 {
-		t.Skip("changing the root needs root, and sleep")
+	if os.Geteuid() != 0 {
+		t.Skip("namespaces need root")
 	}
-	root := t.TempDir()
-	shell := exec.Command(busybox, "60")
-	shell.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS}
-	// Its file system is this one, with another /tmp.
-	shell.Args = []string{"sh", "-c", "mount --bind " + root + " /tmp && exec sleep 60"}
-	if shell.Path, err = exec.LookPath("sh"); err != nil {
-		t.Skip(err)
-	}
-	shell.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
-	if err := shell.Start(); err != nil {
-		t.Skip("starting a process in namespaces: ", err)
-	}
-	defer func() {
-		shell.Process.Kill()
-		shell.Wait()
-	}()
-	list := "1000 10 inside\n"
-	if err := os.WriteFile(filepath.Join(root, "perf-1.map"), []byte(list), 0o644); err != nil {
+	tmp := t.TempDir()
+	if err := os.WriteFile(filepath.Join(tmp, "perf-1.map"), []byte("1000 10 inside\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p := &program{pid: uint32(shell.Process.Pid), names: map[string]*Function{}}
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", shell.Process.Pid))
-		if strings.TrimSpace(string(comm)) == "sleep" {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Skip("the process could not mount another /tmp")
-		}
-		time.Sleep(10 * time.Millisecond)
+	cmd := exec.Command("sh", "-c", `mount --bind "$1" /tmp && echo ready && read end`, "sh", tmp)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Unshareflags: unix.CLONE_NEWNS}
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
 	}
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Skip("starting a process in namespaces of its own: ", err)
+	}
+	defer cmd.Wait()
+	defer input.Close()
+	if ready, err := bufio.NewReader(output).ReadString('\n'); err != nil || ready != "ready\n" {
+		t.Skip("the process could not mount another /tmp: ", err)
+	}
+	p := &program{pid: uint32(cmd.Process.Pid), names: map[string]*Function{}}
 	if _, found, err := p.poll(1, true); err != nil || !found {
 		t.Fatalf("found %t, %v", found, err)
 	}
