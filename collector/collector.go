@@ -202,6 +202,12 @@ func (c *Collector) Binary(m *profile.Mapping) (io.ReaderAt, int64, error) {
 	return c.binaries.Find(m.File, m.BuildID)
 }
 
+// DebugFile gives the bytes of the separate debug file of the file behind a mapping of
+// a window's profile, if there is one.
+func (c *Collector) DebugFile(m *profile.Mapping) (io.ReaderAt, int64, error) {
+	return c.binaries.DebugFile(m.File, m.BuildID)
+}
+
 // Stop ends the recording, delivers the last window, detaches everything and says
 // how it went. The files that Binary gives stay open until Close.
 func (c *Collector) Stop() (Report, error) {
