@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/pprof/profile"
 
+	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/process"
 )
 
@@ -24,6 +25,9 @@ import (
 type Frame struct {
 	Binary  *process.Binary
 	Address uint64
+	// Function is what only this host can name: code that the program made while it
+	// ran. It is nil for everything else.
+	Function *jit.Function
 }
 
 // Labels are what a sample carries beside its stack; empty ones are left out.

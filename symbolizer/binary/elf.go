@@ -26,8 +26,9 @@ const (
 	sectionNoBits             = 8
 	sectionDynamicSymbolTable = 11
 
-	sectionFlagAlloc   = 0x2
-	sectionFlagExecute = 0x4
+	sectionFlagAlloc      = 0x2
+	sectionFlagExecute    = 0x4
+	sectionFlagCompressed = 0x800
 
 	symbolNoType   = 0
 	symbolFunction = 2

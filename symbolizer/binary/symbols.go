@@ -137,3 +137,10 @@ func (f *File) stringAt(table section, off uint64) (string, error) {
 		}
 	}
 }
+
+// HasSymbolTable reports whether the file has a .symtab, which lists all functions
+// and not just those that a library exports.
+func (f *File) HasSymbolTable() bool {
+	_, _, ok := f.symbolTable(sectionSymbolTable)
+	return ok
+}

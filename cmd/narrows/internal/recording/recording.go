@@ -16,6 +16,7 @@ import (
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
 	"github.com/narrows-profiler/narrows/symbolizer"
+	"github.com/narrows-profiler/narrows/symbolizer/binary"
 	"github.com/narrows-profiler/narrows/symbolizer/kallsyms"
 )
 
@@ -48,7 +49,7 @@ func Start(ctx context.Context, config collector.Config, sink Sink) (*Recording,
 	if err != nil {
 		r.summary.warn(fmt.Sprintf("kernel functions have no names: %v", err))
 	}
-	r.symbolizer = symbolizer.New(symbolizer.Config{Binaries: mapped{c}, Kernel: kernel})
+	r.symbolizer = symbolizer.New(symbolizer.Config{Binaries: mapped{c}, DebugFiles: mapped{c}, Kernel: kernel})
 	r.consumer.Go(func() { r.consume(ctx) })
 	return r, nil
 }
@@ -109,4 +110,8 @@ type mapped struct{ collector *collector.Collector }
 
 func (m mapped) Binary(mapping *profile.Mapping) (io.ReaderAt, int64, error) {
 	return m.collector.Binary(mapping)
+}
+
+func (m mapped) DebugFile(mapping *profile.Mapping, _ binary.DebugLink) (io.ReaderAt, int64, error) {
+	return m.collector.DebugFile(mapping)
 }

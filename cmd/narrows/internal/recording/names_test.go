@@ -1,0 +1,121 @@
+package recording
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/pprof/profile"
+)
+
+// linesMarked returns the numbers of the lines of a source that a comment names.
+func linesMarked(t *testing.T, source string, names ...string) map[string]int64 {
+	t.Helper()
+	text, err := os.ReadFile(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	marked := map[string]int64{}
+	for i, line := range strings.Split(string(text), "\n") {
+		for _, name := range names {
+			if strings.HasSuffix(line, "; // "+name) {
+				marked[name] = int64(i + 1)
+			}
+		}
+	}
+	if len(marked) != len(names) {
+		t.Fatalf("%s has the lines %v of %v", source, marked, names)
+	}
+	return marked
+}
+
+// lineShare computes in percent what part of the samples is on each of the lines of a
+// function, by the frame of that function that is innermost.
+func lineShare(p *profile.Profile, function string, lines map[string]int64, match func(*profile.Sample) bool) (shares map[string]float64, samples int64) {
+	counts := map[string]int64{}
+	for _, s := range p.Sample {
+		if !match(s) {
+			continue
+		}
+		samples += s.Value[0]
+		if line := lineIn(s, function); line > 0 {
+			for name, want := range lines {
+				if line == want {
+					counts[name] += s.Value[0]
+				}
+			}
+		}
+	}
+	shares = map[string]float64{}
+	for name, n := range counts {
+		shares[name] = 100 * float64(n) / float64(samples)
+	}
+	return shares, samples
+}
+
+func lineIn(s *profile.Sample, function string) int64 {
+	for _, l := range s.Location {
+		for _, line := range l.Line {
+			if line.Function.Name == function {
+				return line.Line
+			}
+		}
+	}
+	return 0
+}
+
+// A program without frame pointers whose time is split over lines of one function, one
+// of them with an inlined call.
+func TestLinesAreTrue(t *testing.T) {
+	requireRoot(t)
+	names := []string{"half", "third", "fifth"}
+	lines := linesMarked(t, "testdata/lines.c", names...)
+	c := startTarget(t, exec.Command(compile(t, filepath.Join(t.TempDir(), "lines"), "-O2", "-g", "-fomit-frame-pointer", "testdata/lines.c")))
+	p, _ := record(t, truthFrequency, 2*time.Second, func(*Recording) { waitForWork(t, c.Process.Pid) })
+	truth := c.end(t)
+	got, n := lineShare(p, "work", lines, ofProcess(c.Process.Pid))
+	enough(t, "C by line", n)
+	compare(t, "C by line", got, truth)
+
+	var inlined int64
+	for _, s := range p.Sample {
+		if ofProcess(c.Process.Pid)(s) && len(s.Location) > 0 && len(s.Location[0].Line) == 2 && s.Location[0].Line[0].Function.Name == "next" {
+			inlined += s.Value[0]
+		}
+	}
+	if share := 100 * float64(inlined) / float64(n); share < 1 {
+		t.Errorf("the inlined function has %.1f %% of the samples", share)
+	}
+}
+
+// Node writes a list of the code that it makes, by which its functions have names.
+func TestJavaScriptHasNames(t *testing.T) {
+	requireRoot(t)
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("needs node: ", err)
+	}
+	script, err := filepath.Abs("testdata/split.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(node, "--perf-basic-prof", "--no-turbo-inlining", script)
+	cmd.Dir = t.TempDir()
+	target := startTarget(t, cmd)
+	t.Cleanup(func() { os.Remove(fmt.Sprintf("/tmp/perf-%d.map", cmd.Process.Pid)) })
+	p, _ := record(t, truthFrequency, 2*time.Second, func(*Recording) { waitForWork(t, cmd.Process.Pid) })
+	truth := target.end(t)
+	delete(truth, "x")
+	got, n := share(p, []string{"seventy", "thirty"}, ofProcess(cmd.Process.Pid))
+	enough(t, "JavaScript", n)
+	compare(t, "JavaScript", got, truth)
+	for _, f := range p.Function {
+		if f.Name == "seventy" && (f.Filename != script || f.StartLine != 5) {
+			t.Errorf("seventy is in %s:%d, want %s:5", f.Filename, f.StartLine, script)
+		}
+	}
+}
