@@ -19,6 +19,7 @@ type namer struct {
 	used      map[uint64]bool                        // IDs
 	next      uint64
 	replaced  map[*profile.Function]bool // placeholders that lost a location
+	slab      []profile.Line             // room for lines
 }
 
 func newNamer(p *profile.Profile) *namer {
@@ -69,6 +70,18 @@ func (n *namer) name(l *profile.Location, frames []frame) {
 func (n *namer) placeholder(l *profile.Location, addr uint64) {
 	name := placeholderName(l.Mapping, addr)
 	n.setLines(l, []profile.Line{{Function: n.function(profile.Function{Name: name, SystemName: name})}})
+}
+
+// share gives a location a copy of lines. Many copies share an allocation.
+func (n *namer) share(l *profile.Location, lines []profile.Line) {
+	const slab = 4096
+	if len(n.slab) < len(lines) {
+		n.slab = make([]profile.Line, max(slab, len(lines)))
+	}
+	copied := n.slab[:len(lines):len(lines)]
+	n.slab = n.slab[len(lines):]
+	copy(copied, lines)
+	n.setLines(l, copied)
 }
 
 func (n *namer) setLines(l *profile.Location, lines []profile.Line) {
@@ -126,6 +139,9 @@ func isPlaceholder(l *profile.Location) bool {
 		return false
 	}
 	name := l.Line[0].Function.Name
+	if name == "" || name[0] != '[' {
+		return false
+	}
 	if l.Mapping == nil || l.Mapping.File == "" {
 		return name == unknownFrame
 	}

@@ -13,6 +13,9 @@ import (
 // A Builder gathers the ranges of one binary's code. The zero value is empty and
 // ready to use.
 type Builder struct {
+	// MaxRanges bounds the ranges; 0 means four million.
+	MaxRanges int
+
 	ranges []codeRange
 	nodes  []node
 	rows   []functionRow
@@ -69,8 +72,12 @@ func (b *Builder) Add(r elf.Range) error {
 		b.ranges[last].high = r.High
 		return nil
 	}
-	if len(b.ranges) >= maxRanges/2 { // each may be followed by nobody's
-		return fmt.Errorf("more than %d ranges: %w", maxRanges/2, ErrTooLarge)
+	limit := maxRanges / 2 // each may be followed by nobody's
+	if b.MaxRanges > 0 {
+		limit = min(limit, b.MaxRanges)
+	}
+	if len(b.ranges) >= limit {
+		return fmt.Errorf("more than %d ranges: %w", limit, ErrTooLarge)
 	}
 	b.ranges = append(b.ranges, codeRange{r.Low, r.High, n})
 	return nil

@@ -33,6 +33,7 @@ const (
 // use it at once.
 type Folder struct {
 	root     *os.Root
+	maker    string
 	maxBytes int64
 	used     int64 // bytes of files at the last look, and what was added since
 	looked   bool
@@ -53,10 +54,12 @@ func DefaultDir() (string, error) {
 }
 
 // OpenFolder opens the folder dir, made with mode 0700 if it does not exist, for
-// at most about maxBytes of files. It refuses a folder that is a symbolic link,
+// at most about maxBytes of files. The maker is whose indexes are trusted, such as
+// the build ID of this program: what another one made may be made otherwise, and is
+// replaced. OpenFolder refuses a folder that is a symbolic link,
 // belongs to another user, or may be written by others: what is read there ends
 // up as names in profiles.
-func OpenFolder(dir string, maxBytes int64) (*Folder, error) {
+func OpenFolder(dir, maker string, maxBytes int64) (*Folder, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return nil, fmt.Errorf("making the folder for symbol indexes: %w", err)
 	}
@@ -70,7 +73,7 @@ func OpenFolder(dir string, maxBytes int64) (*Folder, error) {
 	if err := trusted(root, dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the folder for symbol indexes %s: %w", dir, err), root.Close())
 	}
-	return &Folder{root: root, maxBytes: maxBytes}, nil
+	return &Folder{root: root, maker: maker, maxBytes: maxBytes}, nil
 }
 
 // trusted refuses an open folder in which others can put files.
@@ -98,10 +101,14 @@ func trusted(root *os.Root, dir string) error {
 // Close closes the folder; open indexes stay usable.
 func (f *Folder) Close() error { return f.root.Close() }
 
-// Get opens the index of a build ID that was made from source. Close it. Without
+// Source returns what to give a Builder as the source, for the index to be found in
+// this folder.
+func (f *Folder) Source(madeFrom string) string { return "made by " + f.maker + " from " + madeFrom }
+
+// Get opens the index of a build ID that was made from something. Close it. Without
 // one, or with one that was made from something else, it returns nil. One that is
 // damaged is removed, and the error wraps ErrDamaged.
-func (f *Folder) Get(buildID, source string) (*Index, error) {
+func (f *Folder) Get(buildID, madeFrom string) (*Index, error) {
 	name := fileName(buildID)
 	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -111,7 +118,7 @@ func (f *Folder) Get(buildID, source string) (*Index, error) {
 		return nil, fmt.Errorf("opening an index: %w", err)
 	}
 	x, err := f.read(file)
-	if err == nil && x.buildID == buildID && x.source == source {
+	if err == nil && x.buildID == buildID && x.source == f.Source(madeFrom) {
 		f.note(name, file)
 		x.closer = file
 		return x, nil

@@ -15,9 +15,11 @@ import (
 	"github.com/narrows-profiler/narrows/symbolizer/index"
 )
 
+const maker = "this test"
+
 func openFolder(t testing.TB, dir string, maxBytes int64) *index.Folder {
 	t.Helper()
-	f, err := index.OpenFolder(dir, maxBytes)
+	f, err := index.OpenFolder(dir, maker, maxBytes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +38,7 @@ func named(t testing.TB, buildID, source, name string) []byte {
 	if err := b.Add(binary.Range{Low: 1, High: 2, Scope: &binary.Scope{Function: name}}); err != nil {
 		t.Fatal(err)
 	}
-	data, err := b.Image(buildID, source)
+	data, err := b.Image(buildID, "made by "+maker+" from "+source)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +89,14 @@ func TestFolderKeepsIndexes(t *testing.T) {
 	}
 	if got := kept(t, f, ids[0], "better source"); got != "better" {
 		t.Errorf("after a better one was put there: %q", got)
+	}
+	other, err := index.OpenFolder(dir, "another program", 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if got := kept(t, other, ids[1], "source"); got != "" {
+		t.Errorf("another program takes %q for its own", got)
 	}
 	if err := f.Remove(ids[0]); err != nil || kept(t, f, ids[0], "better source") != "" {
 		t.Errorf("removing one: %v", err)
@@ -227,7 +237,7 @@ func TestUntrustedFoldersAreRefused(t *testing.T) {
 		refused[other] = "another user"
 	}
 	for dir, why := range refused {
-		f, err := index.OpenFolder(dir, 1<<20)
+		f, err := index.OpenFolder(dir, maker, 1<<20)
 		if err == nil {
 			f.Close()
 		}
