@@ -310,7 +310,9 @@ func (l *indexLookup) function(id uint32) (*profile.Function, error) {
 	if l.functions == nil {
 		l.functions = make([]*profile.Function, l.file.Functions())
 	}
-	made := l.namer.function(profile.Function{Name: f.Name, SystemName: f.SystemName, Filename: f.File, StartLine: int64(f.StartLine)})
+	// Not looked for among those of other binaries: that would take longer than all
+	// the rest.
+	made := l.namer.add(profile.Function{Name: f.Name, SystemName: f.SystemName, Filename: f.File, StartLine: int64(f.StartLine)})
 	l.functions[id] = made
 	return made, nil
 }

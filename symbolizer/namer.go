@@ -20,6 +20,7 @@ type namer struct {
 	next      uint64
 	replaced  map[*profile.Function]bool // placeholders that lost a location
 	slab      []profile.Line             // room for lines
+	room      []profile.Function         // and for functions
 }
 
 func newNamer(p *profile.Profile) *namer {
@@ -44,15 +45,27 @@ func (n *namer) function(f profile.Function) *profile.Function {
 	if known, ok := n.functions[f]; ok {
 		return known
 	}
-	for n.used[n.next] || n.next == 0 {
+	added := n.add(f)
+	n.functions[f] = added
+	return added
+}
+
+// add adds a function to the profile without looking for one that is the same.
+func (n *namer) add(f profile.Function) *profile.Function {
+	for n.next == 0 || len(n.used) > 0 && n.used[n.next] {
 		n.next++
 	}
-	added := f
+	const slab = 64
+	if len(n.room) == 0 {
+		n.room = make([]profile.Function, slab)
+	}
+	added := &n.room[0]
+	n.room = n.room[1:]
+	*added = f
 	added.ID = n.next
-	n.used[n.next] = true
-	n.functions[f] = &added
-	n.profile.Function = append(n.profile.Function, &added)
-	return &added
+	n.next++
+	n.profile.Function = append(n.profile.Function, added)
+	return added
 }
 
 // name gives a location its frames, innermost first, as pprof has them.

@@ -130,18 +130,18 @@ type mappingGroup struct {
 func groupByMapping(p *profile.Profile) []mappingGroup {
 	index := make(map[*profile.Mapping]int)
 	var groups []mappingGroup
-	var last *mappingGroup // most locations hang on the same mapping as their predecessor
-	for _, l := range p.Location {
-		if last == nil || last.mapping != l.Mapping {
-			i, ok := index[l.Mapping]
-			if !ok {
-				i = len(groups)
-				index[l.Mapping] = i
-				groups = append(groups, mappingGroup{mapping: l.Mapping})
-			}
-			last = &groups[i]
+	for rest := p.Location; len(rest) > 0; {
+		m, n := rest[0].Mapping, 1
+		for n < len(rest) && rest[n].Mapping == m {
+			n++
 		}
-		last.locations = append(last.locations, l)
+		if i, ok := index[m]; ok {
+			groups[i].locations = append(groups[i].locations, rest[:n]...)
+		} else {
+			index[m] = len(groups)
+			groups = append(groups, mappingGroup{mapping: m, locations: rest[:n:n]}) // most are one run
+		}
+		rest = rest[n:]
 	}
 	return groups
 }

@@ -16,9 +16,13 @@ type Index struct {
 	size   int64
 	closer io.Closer // nil if the reader is not the index's own
 
-	rangeBlocks, nodeBlocks, functionBlocks, stringBlocks section
+	rangeBlocks, nodeBlocks, functionBlocks section
+	// The strings are read in three places at once: system names lie in the order of
+	// addresses, and the names that were added later in that order again.
+	systems, names, others section
 
-	last struct{ block, row int } // where the last address was found
+	last  struct{ block, row int } // where the last address was found
+	files map[uint32]string        // that were asked for, by offset
 }
 
 // A Function is a row of the table of functions: what frames of one function and
@@ -75,17 +79,26 @@ func open(r io.ReaderAt, size int64) (*Index, error) {
 }
 
 func newIndex(h head, r io.ReaderAt, size int64) *Index {
-	x := &Index{head: h, size: size}
+	x := &Index{head: h, size: size, files: map[uint32]string{}}
 	ranges, nodes, functions, strings := h.sections()
-	at, sums := int64(h.size()), h.sums
-	for _, s := range []struct {
-		section *section
-		blocks  uint64
-	}{{&x.rangeBlocks, ranges}, {&x.nodeBlocks, nodes}, {&x.functionBlocks, functions}, {&x.stringBlocks, strings}} {
-		*s.section = section{r: r, at: at, sums: sums[:s.blocks]}
-		at, sums = at+int64(s.blocks)*blockSize, sums[s.blocks:]
+	at, sums, spare := int64(h.size()), h.sums, &spares{}
+	for _, part := range []struct {
+		sections []*section
+		blocks   uint64
+	}{
+		{[]*section{&x.rangeBlocks}, ranges}, {[]*section{&x.nodeBlocks}, nodes}, {[]*section{&x.functionBlocks}, functions},
+		{[]*section{&x.systems, &x.names, &x.others}, strings},
+	} {
+		for _, s := range part.sections {
+			*s = section{r: r, at: at, sums: sums[:part.blocks], spare: spare}
+		}
+		at, sums = at+int64(part.blocks)*blockSize, sums[part.blocks:]
 	}
 	return x
+}
+
+func (x *Index) parts() []*section {
+	return []*section{&x.rangeBlocks, &x.nodeBlocks, &x.functionBlocks, &x.systems, &x.names, &x.others}
 }
 
 func readFull(r io.ReaderAt, data []byte, at int64) error {
@@ -122,17 +135,19 @@ func (x *Index) Ranges() int { return int(x.ranges) }
 // Size is the file's size in bytes.
 func (x *Index) Size() int64 { return x.size }
 
-// Memory returns about how many bytes the open index takes, for a cache's budget.
+// Memory returns about how many bytes the open index takes while it rests, for a
+// cache's budget.
 func (x *Index) Memory() int {
-	return 4*(len(x.firsts)+len(x.sums)) + 4*kept*blockSize + 1024
+	return 4*(len(x.firsts)+len(x.sums)) + 2048
 }
 
 // Rest gives the memory of the blocks back that the last lookups read. The index
 // can still be used.
 func (x *Index) Rest() {
-	for _, s := range []*section{&x.rangeBlocks, &x.nodeBlocks, &x.functionBlocks, &x.stringBlocks} {
+	for _, s := range x.parts() {
 		s.rest()
 	}
+	clear(x.files)
 }
 
 // Find returns the node of the code at the ELF virtual address addr, and false if
@@ -222,19 +237,25 @@ func (x *Index) Function(id uint32) (Function, error) {
 		return Function{}, err
 	}
 	f := Function{StartLine: int(row.line & maxLine), Source: elf.Source(row.line >> sourceBits)}
-	if f.SystemName, err = x.stringAt(row.system); err != nil {
+	if f.SystemName, err = x.stringAt(&x.systems, row.system); err != nil {
 		return Function{}, err
 	}
 	switch row.name {
 	case row.system:
 		f.Name = f.SystemName
 	default:
-		if f.Name, err = x.stringAt(row.name); err != nil {
+		if f.Name, err = x.stringAt(&x.names, row.name); err != nil {
 			return Function{}, err
 		}
 	}
-	f.File, err = x.stringAt(row.file)
-	return f, err
+	var known bool
+	if f.File, known = x.files[row.file]; !known {
+		if f.File, err = x.stringAt(&x.others, row.file); err != nil {
+			return Function{}, err
+		}
+		x.files[row.file] = f.File
+	}
+	return f, nil
 }
 
 // A functionRow is a function as the table has it.
@@ -253,14 +274,14 @@ func (x *Index) functionRow(id uint32) (functionRow, error) {
 }
 
 // stringAt reads the string at an offset among the strings.
-func (x *Index) stringAt(at uint32) (string, error) {
+func (x *Index) stringAt(blocks *section, at uint32) (string, error) {
 	if at == 0 {
 		return "", nil
 	}
 	if uint64(at) >= x.strings {
 		return "", fmt.Errorf("a string at %d of %d: %w", at, x.strings, ErrDamaged)
 	}
-	data, err := x.stringBlocks.block(int(at / blockSize))
+	data, err := blocks.block(int(at / blockSize))
 	if err != nil {
 		return "", err
 	}
@@ -269,39 +290,38 @@ func (x *Index) stringAt(at uint32) (string, error) {
 	if n > 0 && length <= uint64(len(data)-n) && length <= x.strings-uint64(at)-uint64(n) {
 		return text(data[n : n+int(length)])
 	}
-	return x.longString(uint64(at))
+	return x.longString(blocks, uint64(at))
 }
 
 // longString reads a string that goes on in the next blocks.
-func (x *Index) longString(at uint64) (string, error) {
+func (x *Index) longString(blocks *section, at uint64) (string, error) {
 	var prefix [binary.MaxVarintLen32]byte
-	n, err := x.copyStrings(prefix[:min(uint64(len(prefix)), x.strings-at)], at)
-	if err != nil {
+	have := prefix[:min(uint64(len(prefix)), x.strings-at)]
+	if err := blocks.copyTo(have, at); err != nil {
 		return "", err
 	}
-	length, used := binary.Uvarint(prefix[:n])
+	length, used := binary.Uvarint(have)
 	if used <= 0 || length > maxName || length > x.strings-at-uint64(used) {
 		return "", fmt.Errorf("a string of %d bytes at %d of %d: %w", length, at, x.strings, ErrDamaged)
 	}
 	data := make([]byte, length)
-	if _, err := x.copyStrings(data, at+uint64(used)); err != nil {
+	if err := blocks.copyTo(data, at+uint64(used)); err != nil {
 		return "", err
 	}
 	return text(data)
 }
 
-// copyStrings fills data with the bytes at an offset among the strings.
-func (x *Index) copyStrings(data []byte, at uint64) (int, error) {
-	done := 0
-	for done < len(data) {
-		block, err := x.stringBlocks.block(int(at / blockSize))
+// copyTo fills data with the bytes of the section at an offset.
+func (s *section) copyTo(data []byte, at uint64) error {
+	for len(data) > 0 {
+		block, err := s.block(int(at / blockSize))
 		if err != nil {
-			return done, err
+			return err
 		}
-		n := copy(data[done:], block[at%blockSize:])
-		done, at = done+n, at+uint64(n)
+		n := copy(data, block[at%blockSize:])
+		data, at = data[n:], at+uint64(n)
 	}
-	return done, nil
+	return nil
 }
 
 // text refuses what a Builder never writes: control characters, which could

@@ -30,7 +30,7 @@ func (x *Index) WithNames(names map[uint32]string) ([]byte, error) {
 		return nil, err
 	}
 	strings := len(image)
-	if image, err = x.stringBlocks.appendTo(image); err != nil {
+	if image, err = x.others.appendTo(image); err != nil {
 		return nil, err
 	}
 	text := image[strings : strings+int(x.strings)]
@@ -41,7 +41,7 @@ func (x *Index) WithNames(names map[uint32]string) ([]byte, error) {
 		}
 		row := image[functions+int(id)*functionSize:][:functionSize]
 		at := binary.LittleEndian.Uint32(row)
-		if system, err := x.stringAt(at); err != nil {
+		if system, err := x.stringAt(&x.systems, at); err != nil {
 			return nil, err
 		} else if system != name {
 			if at, err = appendString(&text, name); err != nil {
