@@ -47,6 +47,7 @@ func (b *loadedBinary) grow(bytes int) {
 }
 
 func (b *loadedBinary) close() error {
+	b.learn()
 	err := b.indexed.close()
 	if b.closer != nil {
 		err = errors.Join(err, b.closer.Close())

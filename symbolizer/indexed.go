@@ -26,8 +26,10 @@ type indexed struct {
 	folder *index.Folder
 	id     string // build ID
 
-	names map[uint32]string // by number of the function: names that file lacks
-	saved bool              // the folder has the file
+	names   map[uint32]string // by number of the function: names that file lacks
+	saved   bool              // the folder has the file
+	partial bool              // the index is, or will be, of what was asked for only
+	asked   int               // addresses, so far
 }
 
 // sourceOf says what an index is made from: the very files, by what nobody but root
@@ -71,20 +73,19 @@ func fileIdentity(r io.ReaderAt) (string, bool) {
 // nameByIndex names what the index of a binary can name, and returns the locations
 // that must be looked up otherwise: all of them if there is none.
 func (s *Symbolizer) nameByIndex(ctx context.Context, n *namer, r binaryResolver, locations []*profile.Location, stats *BinaryStatistics) ([]*profile.Location, error) {
-	if !s.openIndex(ctx, r.binary) {
+	x := &r.binary.indexed
+	x.asked += len(locations)
+	if !s.openIndex(ctx, r) {
 		return locations, ctx.Err()
 	}
-	x := &r.binary.indexed
 	l := indexLookup{indexed: x, namer: n, stats: stats}
 	rest, err := l.name(ctx, r, locations)
 	x.file.Rest()
 	if errors.Is(err, index.ErrDamaged) {
 		// It is made anew the next time that the binary is opened.
-		err = x.folder.Remove(x.id)
-		x.drop()
+		err = errors.Join(err, x.folder.Remove(x.id))
 	}
-	if err != nil {
-		// A folder that fails costs time, not names.
+	if err != nil { // it costs time, not names
 		x.drop()
 		return rest, ctx.Err()
 	}
@@ -94,42 +95,60 @@ func (s *Symbolizer) nameByIndex(ctx context.Context, n *namer, r binaryResolver
 
 // openIndex opens the index of a binary, or makes it, and reports whether there is
 // one.
-func (s *Symbolizer) openIndex(ctx context.Context, b *loadedBinary) bool {
-	x := &b.indexed
-	if x.file != nil {
-		return true
-	}
+func (s *Symbolizer) openIndex(ctx context.Context, r binaryResolver) bool {
+	b, x := r.binary, &r.binary.indexed
 	if s.config.Indexes == nil || x.source == "" {
 		return false
 	}
-	x.folder, x.id = s.config.Indexes, b.file.BuildID()
-	// One that cannot be read is made anew, and then replaces it.
-	x.file, _ = x.folder.Get(x.id, x.source)
-	x.saved = x.file != nil
-	if x.file == nil {
-		image := s.makeIndex(ctx, b)
-		if image == nil {
-			x.source = "" // not to be tried again
-			return false
-		}
-		var err error
-		if x.file, err = index.Open(bytes.NewReader(image), int64(len(image))); err != nil {
-			x.source, x.file = "", nil
-			return false
+	if x.folder == nil {
+		x.folder, x.id, x.names = s.config.Indexes, b.file.BuildID(), map[uint32]string{}
+		// One that cannot be read is made anew, and then replaces it.
+		if x.file, _ = x.folder.Get(x.id, x.source); x.file != nil {
+			x.saved, x.partial = true, x.file.Partial()
+			b.grow(x.file.Memory())
 		}
 	}
-	x.names = map[uint32]string{}
+	if x.file != nil && !(x.partial && x.worthAll(r.mapping)) {
+		return true
+	}
+	if x.partial = !plain(b) && !x.worthAll(r.mapping); x.partial {
+		return false
+	}
+	whole := s.makeIndex(ctx, b)
+	if whole == nil {
+		x.source = "" // not to be tried again
+		return false
+	}
+	if x.file != nil {
+		x.file.Close()
+	}
+	x.file, x.saved, x.names = whole, false, map[uint32]string{}
 	b.grow(x.file.Memory())
 	return true
 }
 
-// makeIndex returns the content of the index of a binary, or nil if it cannot have
+// plain tells whether all that a binary knows of its code is symbols, which are read
+// as a whole anyway.
+func plain(b *loadedBinary) bool {
+	return b.debug == nil && !b.file.HasContents(".debug_info") && !b.file.HasContents(".zdebug_info") &&
+		!b.file.HasContents(".gopclntab") && !b.file.HasContents(".data.rel.ro.gopclntab")
+}
+
+// worthAll tells whether so much was asked of a binary with lines that an index of all
+// its code costs less: looking one address up takes about as long as going through
+// five pieces of code of one line, which have about ten bytes.
+func (x *indexed) worthAll(m *profile.Mapping) bool { return uint64(x.asked)*5 >= (m.Limit-m.Start)/10 }
+
+// makeIndex makes the index of all code of a binary, or returns nil if it cannot have
 // one: a binary of which something could not be read is asked itself, so that it can
 // tell what.
-func (s *Symbolizer) makeIndex(ctx context.Context, b *loadedBinary) []byte {
-	table := debuginfo.Open(b.file, debuginfo.Options{Debug: b.debug})
+func (s *Symbolizer) makeIndex(ctx context.Context, b *loadedBinary) *index.Index {
+	table := b.table
+	if table == nil {
+		table = debuginfo.Open(b.file, debuginfo.Options{Debug: b.debug})
+	}
+	b.table = table // until there is an index
 	if table.Empty() || len(table.Problems()) > 0 {
-		b.table = table
 		return nil
 	}
 	builder := index.Builder{MaxRanges: s.config.MaxIndexed}
@@ -142,16 +161,21 @@ func (s *Symbolizer) makeIndex(ctx context.Context, b *loadedBinary) []byte {
 			err = ctx.Err()
 		}
 		if err != nil {
-			b.table = table
 			return nil
 		}
 	}
-	image, err := builder.Image(b.indexed.id, s.config.Indexes.Source(b.indexed.source))
+	image, err := builder.Image(b.indexed.id, b.indexed.folder.Source(b.indexed.source))
 	if err != nil {
-		b.table = table
 		return nil
 	}
-	return image
+	x, err := index.Open(bytes.NewReader(image), int64(len(image)))
+	if err != nil {
+		return nil
+	}
+	if b.addresses == nil { // the table has not been used, nor counted
+		b.table = nil
+	}
+	return x
 }
 
 // save puts an index that was made into the folder, with the names that were asked
@@ -178,7 +202,46 @@ func (x *indexed) put() bool {
 	return x.folder.Put(x.id, image) == nil
 }
 
-// fewNames is how many names may be made again the next time, rather than written.
+// learn writes a partial index of what it knew and of what was looked up since.
+func (b *loadedBinary) learn() {
+	x := &b.indexed
+	if x.folder == nil || !x.partial || b.table == nil || len(b.table.Problems()) > 0 ||
+		len(b.addresses) == 0 || x.file != nil && len(b.addresses) <= fewNames {
+		return
+	}
+	builder := index.Builder{Partial: true}
+	if x.file != nil {
+		for span, err := range x.file.Spans() {
+			if err == nil {
+				err = builder.AddSpan(span)
+			}
+			if err != nil {
+				return
+			}
+		}
+	}
+	for addr, r := range b.addresses {
+		if r.reason != "" && r.reason != NoSymbol {
+			continue
+		}
+		span := index.Span{Low: addr, High: addr + 1}
+		for _, f := range r.frames {
+			span.Frames = append(span.Frames, index.Frame{Line: int(f.line), Function: index.Function{
+				SystemName: f.systemName, Name: f.name, File: f.file, StartLine: int(f.startLine),
+			}})
+		}
+		if builder.AddSpan(span) != nil {
+			return
+		}
+	}
+	if image, err := builder.Image(x.id, x.folder.Source(x.source)); err == nil {
+		// A folder that fails costs time the next time.
+		_ = x.folder.Put(x.id, image)
+	}
+}
+
+// fewNames is how many names may be made, and addresses looked up, again the next time
+// rather than written.
 const fewNames = 100
 
 // close keeps the names that were made since the index was saved, if it is worth it.
@@ -186,7 +249,7 @@ func (x *indexed) close() error {
 	if x.file == nil {
 		return nil
 	}
-	if len(x.names) > fewNames {
+	if len(x.names) > fewNames && !x.partial {
 		x.put()
 	}
 	err := x.file.Close()
@@ -209,6 +272,7 @@ type indexLookup struct {
 	stats *BinaryStatistics
 
 	functions []*profile.Function // by number, as far as they were asked for
+	rest      []*profile.Location // of which the index does not know
 	stack     []index.Position
 	lines     []profile.Line // of the node looked up last
 	node      uint32
@@ -222,7 +286,8 @@ type lookedUp struct {
 }
 
 // name names locations in the order of their addresses, in which an index is read
-// fastest. What it returns could not be looked up because of the error.
+// fastest. It returns what the index does not know, and after an error what was not
+// looked up.
 func (l *indexLookup) name(ctx context.Context, r binaryResolver, locations []*profile.Location) ([]*profile.Location, error) {
 	places := make([]lookedUp, 0, len(locations))
 	var segment binary.Segment
@@ -249,23 +314,26 @@ func (l *indexLookup) name(ctx context.Context, r binaryResolver, locations []*p
 			err = l.one(p)
 		}
 		if err != nil {
-			var rest []*profile.Location
 			for _, p := range places[i:] {
-				rest = append(rest, p.location)
+				l.rest = append(l.rest, p.location)
 			}
-			return rest, err
+			return l.rest, err
 		}
 	}
-	return nil, nil
+	return l.rest, nil
 }
 
 // one names one location.
 func (l *indexLookup) one(p lookedUp) error {
-	node, ok, err := l.file.Find(p.address)
+	node, knowledge, err := l.file.Find(p.address)
 	if err != nil {
 		return err
 	}
-	if !ok {
+	switch knowledge {
+	case index.Unknown:
+		l.rest = append(l.rest, p.location)
+		return nil
+	case index.Nobody:
 		l.namer.placeholder(p.location, p.address)
 		l.stats.unnamed(NoSymbol, 1)
 		return nil

@@ -24,7 +24,8 @@ type recordCommand struct {
 	PID       []int         `short:"p" help:"Keep only these processes and their descendants."`
 	Cgroup    []string      `help:"Keep only what runs in this cgroup (v2) and those beneath it, by its path."`
 	Window    time.Duration `default:"10s" help:"Length of the windows a session is made of."`
-	Command   []string      `arg:"" optional:"" passthrough:"partial" help:"Command to start and profile, after --."`
+	cacheFlags
+	Command []string `arg:"" optional:"" passthrough:"partial" help:"Command to start and profile, after --."`
 }
 
 func (recordCommand) Help() string {
@@ -102,7 +103,7 @@ func (c *recordCommand) toSession(ctx context.Context, s streams, config collect
 		return err
 	}
 	alive := context.WithoutCancel(ctx)
-	rec, err := recording.Start(alive, config, recording.SessionSink{Writer: writer})
+	rec, err := recording.Start(alive, config, recording.SessionSink{Writer: writer}, recording.Indexes(c.cacheFlags.open))
 	if err != nil {
 		return errors.Join(err, discard(alive, writer, err))
 	}
@@ -130,7 +131,7 @@ func (c *recordCommand) toFile(ctx context.Context, s streams, config collector.
 		return err
 	}
 	defer sink.Close()
-	rec, err := recording.Start(context.WithoutCancel(ctx), config, sink)
+	rec, err := recording.Start(context.WithoutCancel(ctx), config, sink, recording.Indexes(c.cacheFlags.open))
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ import (
 type Builder struct {
 	// MaxRanges bounds the ranges; 0 means four million.
 	MaxRanges int
+	// Partial says that nothing is known about code that is not added.
+	Partial bool
 
 	ranges []codeRange
 	nodes  []node
@@ -59,17 +61,68 @@ func (b *Builder) Add(r elf.Range) error {
 	if r.High <= r.Low || r.Scope == nil {
 		return nil
 	}
+	b.begin()
+	n, err := b.leaf(r)
+	if err != nil {
+		return err
+	}
+	return b.add(r.Low, r.High, n)
+}
+
+func (b *Builder) begin() {
 	if b.strings == nil {
 		b.strings, b.text = map[string]uint32{"": 0}, []byte{0}
 		b.functions, b.known = map[functionRow]uint32{}, map[node]uint32{}
 		b.scopes = map[*elf.Scope]scope{}
 	}
-	n, err := b.leaf(r)
-	if err != nil {
-		return err
+}
+
+// A Span is code of one place, as an index has it: its frames, innermost first; none
+// if it is nobody's.
+type Span struct {
+	Low, High uint64 // ELF virtual addresses, High exclusive
+	Frames    []Frame
+}
+
+// A Frame is a function of a Span.
+type Frame struct {
+	Function
+	Line int
+}
+
+// AddSpan adds code that was looked up otherwise.
+func (b *Builder) AddSpan(s Span) error {
+	if s.High <= s.Low {
+		return nil
 	}
-	if last := len(b.ranges) - 1; last >= 0 && b.ranges[last].node == n && b.ranges[last].high == r.Low {
-		b.ranges[last].high = r.High
+	b.begin()
+	n := uint32(none)
+	for _, f := range slices.Backward(s.Frames) {
+		row := functionRow{line: line(f.StartLine) | uint32(f.Source)<<sourceBits}
+		for _, part := range []struct {
+			at   *uint32
+			text string
+		}{{&row.system, f.SystemName}, {&row.name, f.Name}, {&row.file, f.File}} {
+			var err error
+			if *part.at, err = b.string(part.text); err != nil {
+				return err
+			}
+		}
+		id, err := b.row(row)
+		if err != nil {
+			return err
+		}
+		if n, err = b.node(node{id, line(f.Line), n}); err != nil {
+			return err
+		}
+	}
+	return b.add(s.Low, s.High, n)
+}
+
+// add adds code of a node.
+func (b *Builder) add(low, high uint64, n uint32) error {
+	if last := len(b.ranges) - 1; last >= 0 && b.ranges[last].node == n && b.ranges[last].high == low {
+		b.ranges[last].high = high
 		return nil
 	}
 	limit := maxRanges / 2 // each may be followed by nobody's
@@ -79,7 +132,7 @@ func (b *Builder) Add(r elf.Range) error {
 	if len(b.ranges) >= limit {
 		return fmt.Errorf("more than %d ranges: %w", limit, ErrTooLarge)
 	}
-	b.ranges = append(b.ranges, codeRange{r.Low, r.High, n})
+	b.ranges = append(b.ranges, codeRange{low, high, n})
 	return nil
 }
 
@@ -141,7 +194,11 @@ func (b *Builder) function(s *elf.Scope, made scope, file string) (uint32, error
 	if err != nil {
 		return 0, err
 	}
-	row := functionRow{system: made.name, file: at, line: line(s.StartLine) | uint32(s.Source)<<sourceBits}
+	return b.row(functionRow{system: made.name, file: at, line: line(s.StartLine) | uint32(s.Source)<<sourceBits})
+}
+
+// row returns the number of a function.
+func (b *Builder) row(row functionRow) (uint32, error) {
 	if id, ok := b.functions[row]; ok {
 		return id, nil
 	}
@@ -215,7 +272,7 @@ func (b *Builder) Image(buildID, source string) ([]byte, error) {
 	}
 	h := head{
 		base: base, ranges: uint32(len(rows)), nodes: uint32(len(b.nodes)), functions: uint32(len(b.rows)),
-		strings: uint64(len(b.text)), buildID: buildID, source: source,
+		partial: b.Partial, strings: uint64(len(b.text)), buildID: buildID, source: source,
 	}
 	start := int(h.size())
 	if total := h.size() + blockSize*h.blocks(); total > MaxImage {
@@ -273,7 +330,8 @@ func pad(data []byte) []byte {
 // A startRow is a range as the file has it.
 type startRow struct{ start, node uint32 }
 
-// order sorts the ranges, cuts what overlaps, and closes gaps with nobody's.
+// order sorts the ranges, cuts what overlaps, and closes gaps with what is not known
+// or nobody's.
 func (b *Builder) order() (rows []startRow, base uint64, err error) {
 	ascending := func(a, c codeRange) int {
 		return cmp.Or(cmp.Compare(a.low, c.low), cmp.Compare(a.high, c.high))
@@ -284,6 +342,10 @@ func (b *Builder) order() (rows []startRow, base uint64, err error) {
 	if len(b.ranges) == 0 {
 		return nil, 0, nil
 	}
+	gap := uint32(none)
+	if b.Partial {
+		gap = unasked
+	}
 	base = b.ranges[0].low
 	rows = make([]startRow, 0, len(b.ranges)+len(b.ranges)/8+1)
 	end := base
@@ -292,16 +354,16 @@ func (b *Builder) order() (rows []startRow, base uint64, err error) {
 		if r.high <= low {
 			continue
 		}
-		if r.high-base >= none {
+		if r.high-base >= unasked {
 			return nil, 0, fmt.Errorf("code from %#x to %#x: %w", base, r.high, ErrTooLarge)
 		}
 		if low > end {
-			rows = append(rows, startRow{uint32(end - base), none})
+			rows = append(rows, startRow{uint32(end - base), gap})
 		}
 		if last := len(rows) - 1; last < 0 || low > end || rows[last].node != r.node {
 			rows = append(rows, startRow{uint32(low - base), r.node})
 		}
 		end = r.high
 	}
-	return append(rows, startRow{uint32(end - base), none}), base, nil
+	return append(rows, startRow{uint32(end - base), gap}), base, nil
 }

@@ -31,6 +31,7 @@ const (
 	functionBlock = blockSize / functionSize // functions a block
 
 	none       = 1<<32 - 1 // of nodes
+	unasked    = 1<<32 - 2 // of nodes: not known whose code it is
 	sourceBits = 28        // where the source begins in a starting line
 	maxLine    = 1<<sourceBits - 1
 )
@@ -55,6 +56,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type head struct {
 	base                     uint64
 	ranges, nodes, functions uint32
+	partial                  bool
 	strings                  uint64 // bytes
 	buildID, source          string
 
@@ -86,7 +88,8 @@ func (h *head) size() uint64 {
 // encode lays out the head:
 //
 //	 0 magic          8  version            12  CRC-32C of the head, as if it were 0 here
-//	16 base          24  size of the file   32  ranges, nodes, functions
+//	16 base          24  size of the file   32  ranges, nodes, functions,
+//	                                           and 1 if the index is partial
 //	48 bytes of strings                     56  length of build ID, of source (16 bits each)
 //	64 build ID, source, firsts, sums
 func (h *head) encode() []byte {
@@ -99,6 +102,9 @@ func (h *head) encode() []byte {
 	order.PutUint32(b[32:], h.ranges)
 	order.PutUint32(b[36:], h.nodes)
 	order.PutUint32(b[40:], h.functions)
+	if h.partial {
+		order.PutUint32(b[44:], 1)
+	}
 	order.PutUint64(b[48:], h.strings)
 	order.PutUint16(b[56:], uint16(len(h.buildID)))
 	order.PutUint16(b[58:], uint16(len(h.source)))
@@ -128,6 +134,7 @@ func decodeFixed(b []byte) (h head, buildID, source int, err error) {
 	h = head{
 		base: order.Uint64(b[16:]), strings: order.Uint64(b[48:]),
 		ranges: order.Uint32(b[32:]), nodes: order.Uint32(b[36:]), functions: order.Uint32(b[40:]),
+		partial: order.Uint32(b[44:]) == 1,
 	}
 	buildID, source = int(order.Uint16(b[56:])), int(order.Uint16(b[58:]))
 	if h.ranges > maxRanges || h.nodes > maxRanges || h.functions > maxFunctions || h.strings > maxStrings ||

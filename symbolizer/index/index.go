@@ -126,6 +126,9 @@ func (x *Index) BuildID() string { return x.buildID }
 // Source says what the index was made from.
 func (x *Index) Source() string { return x.source }
 
+// Partial tells whether the index is of some addresses only.
+func (x *Index) Partial() bool { return x.partial }
+
 // Functions is the number of rows of functions.
 func (x *Index) Functions() int { return int(x.functions) }
 
@@ -150,33 +153,52 @@ func (x *Index) Rest() {
 	clear(x.files)
 }
 
-// Find returns the node of the code at the ELF virtual address addr, and false if
-// it is nobody's. Ascending addresses are found fastest.
-func (x *Index) Find(addr uint64) (node uint32, ok bool, err error) {
-	if x.ranges == 0 || addr < x.base || addr-x.base >= none {
-		return 0, false, nil
+// Knowledge is what an index knows about an address.
+type Knowledge int
+
+// What an index may know.
+const (
+	Unknown Knowledge = iota // nothing, because it is partial
+	Nobody                   // that no function has the code there
+	Known                    // the functions
+)
+
+// Find returns the node of the code at the ELF virtual address addr, if its functions
+// are Known. Ascending addresses are found fastest.
+func (x *Index) Find(addr uint64) (node uint32, k Knowledge, err error) {
+	nobody := Nobody
+	if x.partial {
+		nobody = Unknown
+	}
+	if x.ranges == 0 || addr < x.base || addr-x.base >= unasked {
+		return 0, nobody, nil
 	}
 	at := uint32(addr - x.base)
 	block := x.last.block
 	if x.firsts[block] > at || block+1 < len(x.firsts) && x.firsts[block+1] <= at {
 		block = sort.Search(len(x.firsts), func(i int) bool { return x.firsts[i] > at }) - 1
 		if block < 0 {
-			return 0, false, nil
+			return 0, nobody, nil
 		}
 		x.last.block, x.last.row = block, 0
 	}
 	data, err := x.rangeBlocks.block(block)
 	if err != nil {
-		return 0, false, fmt.Errorf("finding %#x: %w", addr, err)
+		return 0, Unknown, fmt.Errorf("finding %#x: %w", addr, err)
 	}
 	count := min(rangesABlock, int(x.ranges)-block*rangesABlock)
 	row := search(data[:count*rangeSize], at, x.last.row)
 	if row < 0 {
-		return 0, false, fmt.Errorf("finding %#x: ranges out of order: %w", addr, ErrDamaged)
+		return 0, Unknown, fmt.Errorf("finding %#x: ranges out of order: %w", addr, ErrDamaged)
 	}
 	x.last.row = row
-	node = binary.LittleEndian.Uint32(data[row*rangeSize+4:])
-	return node, node != none, nil
+	switch node = binary.LittleEndian.Uint32(data[row*rangeSize+4:]); node {
+	case none:
+		return 0, Nobody, nil
+	case unasked:
+		return 0, Unknown, nil
+	}
+	return node, Known, nil
 }
 
 // search returns the last row that starts at or before at, or -1. It begins at a

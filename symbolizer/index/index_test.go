@@ -41,8 +41,8 @@ func open(t testing.TB, data []byte) *index.Index {
 
 // frames asks an index for the frames at an address.
 func frames(x *index.Index, addr uint64) ([]binary.Frame, error) {
-	node, ok, err := x.Find(addr)
-	if err != nil || !ok {
+	node, k, err := x.Find(addr)
+	if err != nil || k != index.Known {
 		return nil, err
 	}
 	stack, err := x.Stack(node, nil)
@@ -293,4 +293,88 @@ type shrinking struct{ data []byte }
 
 func (s *shrinking) ReadAt(p []byte, off int64) (int, error) {
 	return bytes.NewReader(s.data).ReadAt(p, off)
+}
+
+// TestPartialIndexKnowsWhatItWasTold gives an index some addresses, and another one
+// what the first knows and more.
+func TestPartialIndexKnowsWhatItWasTold(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		names := rapid.SampledFrom([]string{"", "f", "g", "h"})
+		told := map[uint64][]index.Frame{}
+		var before *index.Index
+		for range 2 {
+			b := index.Builder{Partial: true}
+			if before != nil {
+				for s, err := range before.Spans() {
+					if err == nil {
+						err = b.AddSpan(s)
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			for range rapid.IntRange(0, 700).Draw(t, "addresses") {
+				at := rapid.Uint64Range(1000, 3000).Draw(t, "address")
+				if _, known := told[at]; known {
+					continue
+				}
+				var frames []index.Frame
+				for range rapid.IntRange(0, 3).Draw(t, "frames") {
+					frames = append(frames, index.Frame{
+						Function: index.Function{SystemName: "_" + names.Draw(t, "system"), Name: names.Draw(t, "name"), File: names.Draw(t, "file"), StartLine: rapid.IntRange(0, 9).Draw(t, "start")},
+						Line:     rapid.IntRange(0, 9).Draw(t, "line"),
+					})
+				}
+				told[at] = frames
+				if err := b.AddSpan(index.Span{Low: at, High: at + 1, Frames: frames}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			data, err := b.Image("id", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if before, err = index.Open(bytes.NewReader(data), int64(len(data))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !before.Partial() {
+			t.Fatal("it says that it is whole")
+		}
+		for at := uint64(990); at < 3010; at++ {
+			node, k, err := before.Find(at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			frames, known := told[at]
+			want := index.Unknown
+			if known && len(frames) == 0 {
+				want = index.Nobody
+			} else if known {
+				want = index.Known
+			}
+			if k != want {
+				t.Fatalf("at %d: %v, want %v", at, k, want)
+			}
+			if k != index.Known {
+				continue
+			}
+			stack, err := before.Stack(node, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []index.Frame
+			for _, p := range stack {
+				f, err := before.Function(p.Function)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, index.Frame{Function: f, Line: p.Line})
+			}
+			if diff := cmp.Diff(frames, got); diff != "" {
+				t.Fatalf("at %d (-told +known):\n%s", at, diff)
+			}
+		}
+	})
 }

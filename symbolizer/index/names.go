@@ -14,7 +14,7 @@ func (x *Index) WithNames(names map[uint32]string) ([]byte, error) {
 		return nil, fmt.Errorf("naming functions: %w", ErrTooLarge)
 	}
 	h := head{
-		base: x.base, ranges: x.ranges, nodes: x.nodes, functions: x.functions, strings: x.strings,
+		base: x.base, ranges: x.ranges, nodes: x.nodes, functions: x.functions, partial: x.partial, strings: x.strings,
 		buildID: x.buildID, source: x.source, firsts: x.firsts,
 	}
 	start := int(h.size())

@@ -17,6 +17,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector"
 	"github.com/narrows-profiler/narrows/symbolizer"
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
+	"github.com/narrows-profiler/narrows/symbolizer/index"
 	"github.com/narrows-profiler/narrows/symbolizer/kallsyms"
 )
 
@@ -32,24 +33,43 @@ type Recording struct {
 	symbolizer *symbolizer.Symbolizer
 	sink       Sink
 	summary    summary
+	indexes    *index.Folder // nil if there is none
 	consumer   sync.WaitGroup
 	failed     chan struct{}
 	failure    error // readable once failed is closed or the consumer is done
 }
 
+// An Option changes how a recording works.
+type Option func(*Recording)
+
+// Indexes has a recording name by indexes of binaries from the folder that open
+// opens, and keep them there. A folder that cannot be opened becomes a warning; open
+// may return nil for none.
+func Indexes(open func() (*index.Folder, error)) Option {
+	return func(r *Recording) {
+		var err error
+		if r.indexes, err = open(); err != nil {
+			r.summary.warn(fmt.Sprintf("what is read of binaries is not kept for the next time: %v", err))
+		}
+	}
+}
+
 // Start begins a recording whose windows go to the sink. ctx bounds the work on
 // the windows, not the recording: end that with Stop.
-func Start(ctx context.Context, config collector.Config, sink Sink) (*Recording, error) {
+func Start(ctx context.Context, config collector.Config, sink Sink, options ...Option) (*Recording, error) {
 	c, err := collector.Start(config)
 	if err != nil {
 		return nil, fmt.Errorf("starting the recording: %w", err)
 	}
 	r := &Recording{collector: c, sink: sink, failed: make(chan struct{}), summary: newSummary()}
+	for _, option := range options {
+		option(r)
+	}
 	kernel, err := kernelSymbols()
 	if err != nil {
 		r.summary.warn(fmt.Sprintf("kernel functions have no names: %v", err))
 	}
-	r.symbolizer = symbolizer.New(symbolizer.Config{Binaries: mapped{c}, DebugFiles: mapped{c}, Kernel: kernel})
+	r.symbolizer = symbolizer.New(symbolizer.Config{Binaries: mapped{c}, DebugFiles: mapped{c}, Kernel: kernel, Indexes: r.indexes})
 	r.consumer.Go(func() { r.consume(ctx) })
 	return r, nil
 }
@@ -91,6 +111,9 @@ func (r *Recording) Stop() (session.Summary, error) {
 	r.consumer.Wait()
 	r.summary.report(report)
 	err = errors.Join(err, r.failure, r.symbolizer.Close(), r.collector.Close())
+	if r.indexes != nil {
+		err = errors.Join(err, r.indexes.Close())
+	}
 	r.summary.cost(report)
 	return r.summary.Summary, err
 }
