@@ -21,7 +21,7 @@ import (
 
 type symbolizeCommand struct {
 	Input    string   `arg:"" help:"A pprof file."`
-	Binaries []string `placeholder:"DIR" help:"Look for binaries and debug files in this folder first; may be repeated."`
+	Binaries []string `sep:"none" placeholder:"DIR" help:"Look for binaries and debug files in this folder first; may be repeated."`
 	Output   string   `short:"o" placeholder:"FILE" help:"pprof file to write. Default: the input's name with .named.pb.gz."`
 	Force    bool     `short:"f" help:"Replace the output if it exists."`
 	JSON     bool     `name:"json" help:"Print JSON."`
