@@ -31,6 +31,7 @@ type Table struct {
 	dwarf    *dwarf.Data     // nil if there is none
 	symbols  []*symbols      // in the order in which they are asked
 	stubs    []stub          // sorted
+	held     int             // bytes of symbols that the binary carried compressed
 	problems []error
 }
 
@@ -79,8 +80,9 @@ func (t *Table) openSymbols(code *binary.File, o Options) {
 	if o.Debug != nil {
 		files = append(files, o.Debug)
 	}
-	if mini, err := code.MiniDebug(); t.usable(err, binary.ErrNoSection) {
+	if mini, held, err := code.MiniDebug(o.MaxMemory / 4); t.usable(err, binary.ErrNoSection) {
 		files = append(files, mini)
+		t.held += held
 	}
 	if !code.HasSymbolTable() {
 		files = append(files[1:], code)
@@ -123,7 +125,7 @@ func (t *Table) Memory() int {
 	for _, s := range t.symbols {
 		n += s.memory()
 	}
-	return n + len(t.stubs)*128
+	return n + t.held + len(t.stubs)*128
 }
 
 // Frames returns the functions at the ELF virtual address addr, innermost first,
