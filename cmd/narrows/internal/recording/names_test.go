@@ -2,14 +2,21 @@ package recording
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/collector"
+	"github.com/narrows-profiler/narrows/symbolizer/binary"
+	"github.com/narrows-profiler/narrows/symbolizer/debuginfod"
 )
 
 // linesMarked returns the numbers of the lines of a source that a comment names.
@@ -118,4 +125,68 @@ func TestJavaScriptHasNames(t *testing.T) {
 			t.Errorf("seventy is in %s:%d, want %s:5", f.Filename, f.StartLine, script)
 		}
 	}
+}
+
+// A stripped program's lines come from a server that has its debug file, if a user
+// names one.
+func TestDebugFileFromServer(t *testing.T) {
+	requireRoot(t)
+	dir := t.TempDir()
+	program := compile(t, filepath.Join(dir, "lines"), "-O2", "-g", "-fomit-frame-pointer", "-Wl,--build-id", "testdata/lines.c")
+	debug := filepath.Join(dir, "served") // not where it is looked for on this host
+	for _, args := range [][]string{{"--only-keep-debug", program, debug}, {"--strip-all", program}} {
+		if out, err := exec.Command("objcopy", args...).CombinedOutput(); err != nil {
+			t.Skipf("needs objcopy: %v\n%s", err, out)
+		}
+	}
+	var asked atomic.Int64
+	id := buildID(t, program)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/buildid/"+id+"/debuginfo" {
+			asked.Add(1)
+			http.ServeFile(w, r, debug)
+			return
+		}
+		http.NotFound(w, r)
+	}))
+	defer server.Close()
+	client, err := debuginfod.New(debuginfod.Config{URLs: []string{server.URL}, Folder: filepath.Join(dir, "cache")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := startTarget(t, exec.Command(program))
+	sink := &FileSink{}
+	rec, err := Start(t.Context(), collector.Config{
+		Frequency: 499, Window: time.Second, Selection: collector.Selection{PIDs: []int{c.Process.Pid}},
+	}, sink, WithServers(client))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Second)
+	if _, err := rec.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	c.end(t)
+	shares, n := lineShare(sink.merged, "work", linesMarked(t, "testdata/lines.c", "half"), ofProcess(c.Process.Pid))
+	if asked.Load() != 1 || n == 0 || shares["half"] == 0 {
+		t.Errorf("the server was asked %d times; of %d samples %v are on a line", asked.Load(), n, shares)
+	}
+}
+
+func buildID(t *testing.T, path string) string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := binary.Open(f, info.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file.BuildID()
 }
