@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
 	"github.com/narrows-profiler/narrows/symbolizer/binary/dwarf"
@@ -95,10 +96,30 @@ func (t *Table) openSymbols(code *binary.File, o Options) {
 	}
 }
 
-// Problems tells what could not be read of the binary so far, one error a source:
-// they wrap the sentinels of package binary and of the DWARF reader, or what a
+// ErrElsewhere is what a problem wraps where debug information refers to files that
+// are not followed: .dwo files, and the supplementary files that dwz makes.
+var ErrElsewhere = errors.New("debug information in another file")
+
+// Problems tells what could not be read of the binary so far: errors that wrap
+// ErrElsewhere, the sentinels of package binary and of the DWARF reader, or what a
 // file's reader answered. That a source does not exist is no problem.
-func (t *Table) Problems() []error { return t.problems }
+func (t *Table) Problems() []error {
+	problems := slices.Clone(t.problems)
+	if t.dwarf == nil {
+		return problems
+	}
+	c := t.dwarf.Counts()
+	if c.Malformed+c.MalformedLines > 0 {
+		problems = append(problems, fmt.Errorf("%d units and %d line tables were left out: %w", c.Malformed, c.MalformedLines, c.Detail))
+	}
+	if c.Split > 0 {
+		problems = append(problems, fmt.Errorf("functions of %d units: %w", c.Split, ErrElsewhere))
+	}
+	if c.Elsewhere > 0 {
+		problems = append(problems, fmt.Errorf("names of %d functions: %w", c.Elsewhere, ErrElsewhere))
+	}
+	return problems
+}
 
 // Empty reports whether no source was found that could name anything.
 func (t *Table) Empty() bool {

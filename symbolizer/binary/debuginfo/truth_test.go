@@ -123,7 +123,7 @@ func TestAgainstAddr2line(t *testing.T) {
 			}
 			a := against(t, table, j, path, addresses, addr2line(t, path, addresses))
 			counts, ok := table.DWARFCounts()
-			if !ok || counts.Units == 0 || counts.Malformed+counts.MalformedLines > 0 || len(table.Problems()) > 0 {
+			if !ok || counts.Units == 0 || counts.Malformed+counts.MalformedLines > 0 || !p.split && len(table.Problems()) > 0 {
 				t.Errorf("debug information: %+v, problems %v", counts, table.Problems())
 			}
 			if p.split != (counts.Split > 0) {

@@ -205,8 +205,8 @@ func (d *Data) around(at uint64) (string, error) {
 			return "", err
 		}
 		name, err := d.text(e.unit, e.name)
-		if err != nil {
-			return "", err
+		if err != nil || e.name.elsewhere() || e.origin.elsewhere() {
+			return "", err // rather without than under another name
 		}
 		if name == "" {
 			name = e.anonymous
