@@ -1,12 +1,15 @@
 package recording
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,7 +17,9 @@ import (
 
 	"github.com/google/pprof/profile"
 
+	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
+	"github.com/narrows-profiler/narrows/symbolizer"
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
 	"github.com/narrows-profiler/narrows/symbolizer/debuginfod"
 )
@@ -189,4 +194,51 @@ func buildID(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return file.BuildID()
+}
+
+// A process can map what it likes for execution: here two gigabytes, nearly all of them
+// holes, that are no program. Its samples keep their place in that file, the reason why
+// they have no name is counted, and everything else has its names.
+func TestSparseFileIsNoProgram(t *testing.T) {
+	requireRoot(t)
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the code in the file is of x86-64")
+	}
+	dir := t.TempDir()
+	sparse := filepath.Join(dir, "sparse")
+	content := make([]byte, 4096, 4102)
+	content = append(content, 0x48, 0xff, 0xc9, 0x75, 0xfb, 0xc3) // dec rcx; jnz -5; ret
+	if err := errors.Join(os.WriteFile(sparse, content, 0o600), os.Truncate(sparse, 2<<30)); err != nil {
+		t.Fatal(err)
+	}
+	c := startTarget(t, exec.Command(compile(t, filepath.Join(dir, "target"), "testdata/sparse.c"), sparse))
+	sink := &FileSink{}
+	rec, err := Start(t.Context(), collector.Config{
+		Frequency: 499, Window: time.Second, Selection: collector.Selection{PIDs: []int{c.Process.Pid}},
+	}, sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Second)
+	summary, err := rec.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.end(t)
+	var inFile int64
+	for _, s := range sink.merged.Sample {
+		if ofProcess(c.Process.Pid)(s) && strings.HasPrefix(s.Location[0].Line[0].Function.Name, "[sparse+0x100") {
+			inFile += s.Value[0]
+		}
+	}
+	if inFile == 0 {
+		t.Error("no sample is in the file")
+	}
+	i := slices.IndexFunc(summary.Symbols, func(s session.Symbols) bool { return s.File == sparse })
+	if i < 0 || summary.Symbols[i].Named != 0 || summary.Symbols[i].Unnamed[string(symbolizer.NotOpened)] == 0 {
+		t.Errorf("the summary says of the file: %+v", summary.Symbols)
+	}
+	if shares, n := share(sink.merged, []string{"main"}, ofProcess(c.Process.Pid)); n == 0 || shares["main"] == 0 {
+		t.Errorf("of %d samples %v are in the program's own function", n, shares)
+	}
 }
