@@ -76,7 +76,7 @@ func (c *runCommand) Validate() error {
 // recording there is none.
 func (c *runCommand) recordPlan(ctx context.Context, s streams, runner *plan.Runner, config collector.Config, writer *session.Writer) (recorded bool, err error) {
 	alive := context.WithoutCancel(ctx)
-	rec, err := recording.Start(alive, config, recording.SessionSink{Writer: writer}, recording.Indexes(c.cacheFlags.open))
+	rec, err := recording.Start(alive, config, recording.SessionSink{Writer: writer}, recording.WithIndexes(c.cacheFlags.open))
 	if err != nil {
 		return false, errors.Join(err, discard(alive, writer, err))
 	}

@@ -30,7 +30,6 @@ type program struct {
 	read   int64
 	table  perfmap.Table
 	names  map[string]*Function
-	kept   int // bytes of names
 }
 
 // A change is what a poll did to a program's numbers.

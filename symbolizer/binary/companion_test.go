@@ -34,9 +34,15 @@ func TestMiniDebug(t *testing.T) {
 		if _, err := file.Symbols(); err != nil && !errors.Is(err, binary.ErrNoSymbols) {
 			t.Fatal(err)
 		}
-		mini, err := file.MiniDebug()
+		mini, held, err := file.MiniDebug(1 << 20)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if info, err := os.Stat(symbols); err != nil || int64(held) != info.Size() {
+			t.Errorf("xz %v: %d bytes are held, of a file of %v", flags, held, info)
+		}
+		if _, _, err := file.MiniDebug(held - 1); !errors.Is(err, binary.ErrTooLarge) {
+			t.Errorf("xz %v: with less memory than it takes: %v", flags, err)
 		}
 		found, err := mini.Symbols()
 		if err != nil {
@@ -46,7 +52,7 @@ func TestMiniDebug(t *testing.T) {
 			t.Errorf("xz %v: the static function is named %q, want %q", flags, got, want)
 		}
 	}
-	if _, err := openFile(t, path).MiniDebug(); !errors.Is(err, binary.ErrNoSection) {
+	if _, _, err := openFile(t, path).MiniDebug(1 << 20); !errors.Is(err, binary.ErrNoSection) {
 		t.Errorf("a program without it: %v, want ErrNoSection", err)
 	}
 }

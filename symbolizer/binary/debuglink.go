@@ -8,10 +8,6 @@ import (
 	"strings"
 )
 
-// maxMiniDebug bounds the symbols that a binary may carry compressed: the largest
-// programs' take some megabytes.
-const maxMiniDebug = 64 << 20
-
 // A DebugLink says by what a binary knows its separate debug file, in the format of
 // .gnu_debuglink (GDB's manual, "Separate Debug Files").
 type DebugLink struct {
@@ -67,17 +63,21 @@ func (l DebugLink) Matches(r io.ReaderAt, size int64, code *File) (bool, error) 
 }
 
 // MiniDebug returns the ELF file that a binary carries compressed in
-// .gnu_debugdata: the symbols that stripping took away. The error wraps
-// ErrNoSection where it has none, else ErrMalformed, ErrTooLarge, or is the
-// reader's.
-func (f *File) MiniDebug() (*File, error) {
-	packed, err := f.Contents(".gnu_debugdata", maxMiniDebug)
+// .gnu_debugdata: the symbols that stripping took away. It is held in memory, in at
+// most maxHeld bytes; the largest programs' take some megabytes. held is how many it
+// takes.
+//
+// The error wraps ErrNoSection where there is none, else ErrMalformed, ErrTooLarge,
+// or is the reader's.
+func (f *File) MiniDebug(maxHeld int) (mini *File, held int, err error) {
+	packed, err := f.Contents(".gnu_debugdata", maxHeld)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	data, err := unxz(io.NewSectionReader(packed, 0, int64(packed.Size)), maxMiniDebug)
+	data, err := unxz(io.NewSectionReader(packed, 0, int64(packed.Size)), maxHeld)
 	if err != nil {
-		return nil, fmt.Errorf("section .gnu_debugdata: %w", err)
+		return nil, 0, fmt.Errorf("section .gnu_debugdata: %w", err)
 	}
-	return OpenDebug(bytes.NewReader(data), int64(len(data)), f)
+	mini, err = OpenDebug(bytes.NewReader(data), int64(len(data)), f)
+	return mini, len(data), err
 }

@@ -9,5 +9,6 @@ func (f *File) MiniDebugOf(contents []byte) (*File, error) {
 	copied.size = uint64(len(contents))
 	copied.sections = append(copied.sections[:len(copied.sections):len(copied.sections)],
 		section{name: ".gnu_debugdata", kind: 1, size: uint64(len(contents))})
-	return copied.MiniDebug()
+	mini, _, err := copied.MiniDebug(8 << 20)
+	return mini, err
 }

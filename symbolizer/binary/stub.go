@@ -97,7 +97,9 @@ func (f *File) slots() (map[uint64]slotTarget, error) {
 			}
 			switch uint32(info) {
 			case kinds.indirect:
-				slots[at] = slotTarget{resolver: addend}
+				if addend != 0 {
+					slots[at] = slotTarget{resolver: addend}
+				}
 			case kinds.jump, kinds.data:
 				name, err := f.symbolName(symbols, names, info>>32)
 				if err != nil || name == "" {

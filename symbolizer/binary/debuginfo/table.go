@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
 	"github.com/narrows-profiler/narrows/symbolizer/binary/dwarf"
@@ -31,6 +32,7 @@ type Table struct {
 	dwarf    *dwarf.Data     // nil if there is none
 	symbols  []*symbols      // in the order in which they are asked
 	stubs    []stub          // sorted
+	held     int             // bytes of symbols that the binary carried compressed
 	problems []error
 }
 
@@ -79,8 +81,9 @@ func (t *Table) openSymbols(code *binary.File, o Options) {
 	if o.Debug != nil {
 		files = append(files, o.Debug)
 	}
-	if mini, err := code.MiniDebug(); t.usable(err, binary.ErrNoSection) {
+	if mini, held, err := code.MiniDebug(o.MaxMemory / 4); t.usable(err, binary.ErrNoSection) {
 		files = append(files, mini)
+		t.held += held
 	}
 	if !code.HasSymbolTable() {
 		files = append(files[1:], code)
@@ -93,10 +96,30 @@ func (t *Table) openSymbols(code *binary.File, o Options) {
 	}
 }
 
-// Problems tells what could not be read of the binary so far, one error a source:
-// they wrap the sentinels of package binary and of the DWARF reader, or what a
+// ErrElsewhere is what a problem wraps where debug information refers to files that
+// are not followed: .dwo files, and the supplementary files that dwz makes.
+var ErrElsewhere = errors.New("debug information in another file")
+
+// Problems tells what could not be read of the binary so far: errors that wrap
+// ErrElsewhere, the sentinels of package binary and of the DWARF reader, or what a
 // file's reader answered. That a source does not exist is no problem.
-func (t *Table) Problems() []error { return t.problems }
+func (t *Table) Problems() []error {
+	problems := slices.Clone(t.problems)
+	if t.dwarf == nil {
+		return problems
+	}
+	c := t.dwarf.Counts()
+	if c.Malformed+c.MalformedLines > 0 {
+		problems = append(problems, fmt.Errorf("%d units and %d line tables were left out: %w", c.Malformed, c.MalformedLines, c.Detail))
+	}
+	if c.Split > 0 {
+		problems = append(problems, fmt.Errorf("functions of %d units: %w", c.Split, ErrElsewhere))
+	}
+	if c.Elsewhere > 0 {
+		problems = append(problems, fmt.Errorf("names of %d functions: %w", c.Elsewhere, ErrElsewhere))
+	}
+	return problems
+}
 
 // Empty reports whether no source was found that could name anything.
 func (t *Table) Empty() bool {
@@ -123,7 +146,7 @@ func (t *Table) Memory() int {
 	for _, s := range t.symbols {
 		n += s.memory()
 	}
-	return n + len(t.stubs)*128
+	return n + t.held + len(t.stubs)*128
 }
 
 // Frames returns the functions at the ELF virtual address addr, innermost first,

@@ -30,6 +30,7 @@ type Data struct {
 	functions      map[uint64]function
 	functionMemory int
 	trees          map[*unit]*kept
+	treesMemory    int
 	use            uint64 // counts uses of trees
 	loaded         *unit  // whose bytes are kept
 	bytes          []byte
@@ -158,11 +159,7 @@ func (d *Data) Counts() Counts { return d.counts }
 
 // Memory returns about how many bytes are kept now.
 func (d *Data) Memory() int {
-	n := d.sections.held + d.tablesMemory + d.functionMemory + len(d.bytes) + cap(d.units)*256 + cap(d.owned)*24
-	for _, k := range d.trees {
-		n += k.memory()
-	}
-	return n
+	return d.sections.held + d.tablesMemory + d.functionMemory + d.treesMemory + len(d.bytes) + cap(d.units)*256 + cap(d.owned)*24
 }
 
 func (k *kept) memory() int {
@@ -186,16 +183,14 @@ func (d *Data) tree(u *unit) (*tree, error) {
 		d.counts.note(k.err)
 	}
 	d.trees[u] = k
+	d.treesMemory += k.memory()
 	d.forget(k)
 	return k.tree, k.err
 }
 
+// forget drops the trees used longest ago, but not the newest.
 func (d *Data) forget(newest *kept) {
-	total := 0
-	for _, k := range d.trees {
-		total += k.memory()
-	}
-	if total <= d.maxMemory/2 {
+	if d.treesMemory <= d.maxMemory/2 {
 		return
 	}
 	byUse := make([]*unit, 0, len(d.trees))
@@ -204,10 +199,10 @@ func (d *Data) forget(newest *kept) {
 	}
 	slices.SortFunc(byUse, func(a, b *unit) int { return cmp.Compare(d.trees[a].used, d.trees[b].used) })
 	for _, u := range byUse {
-		if total <= d.maxMemory/4 || d.trees[u] == newest {
+		if d.treesMemory <= d.maxMemory/4 || d.trees[u] == newest {
 			return
 		}
-		total -= d.trees[u].memory()
+		d.treesMemory -= d.trees[u].memory()
 		delete(d.trees, u)
 	}
 }

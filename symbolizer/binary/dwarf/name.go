@@ -14,6 +14,9 @@ type function struct {
 	line int    // where it is declared; 0 if not known
 }
 
+// scopeMemory is about what a scope with its name takes.
+const scopeMemory = 96
+
 // maxFunctionMemory bounds the names that are kept.
 const maxFunctionMemory = 16 << 20
 
@@ -202,8 +205,8 @@ func (d *Data) around(at uint64) (string, error) {
 			return "", err
 		}
 		name, err := d.text(e.unit, e.name)
-		if err != nil {
-			return "", err
+		if err != nil || e.name.elsewhere() || e.origin.elsewhere() {
+			return "", err // rather without than under another name
 		}
 		if name == "" {
 			name = e.anonymous
@@ -239,7 +242,10 @@ func (d *Data) scope(t *tree, index int32) (*binary.Scope, error) {
 		named.Caller, named.CallFile, named.CallLine = caller, file, line
 	}
 	t.named[index] = named
-	t.memory += 96
+	if k := d.trees[t.unit]; k != nil && k.tree == t {
+		t.memory += scopeMemory
+		d.treesMemory += scopeMemory
+	}
 	return named, nil
 }
 

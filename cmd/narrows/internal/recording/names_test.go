@@ -1,15 +1,27 @@
 package recording
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/analysis/session"
+	"github.com/narrows-profiler/narrows/collector"
+	"github.com/narrows-profiler/narrows/symbolizer"
+	"github.com/narrows-profiler/narrows/symbolizer/binary"
+	"github.com/narrows-profiler/narrows/symbolizer/debuginfod"
 )
 
 // linesMarked returns the numbers of the lines of a source that a comment names.
@@ -117,5 +129,118 @@ func TestJavaScriptHasNames(t *testing.T) {
 		if f.Name == "seventy" && (f.Filename != script || f.StartLine != 5) {
 			t.Errorf("seventy is in %s:%d, want %s:5", f.Filename, f.StartLine, script)
 		}
+	}
+}
+
+// A stripped program's lines come from a server that has its debug file, if a user
+// names one.
+func TestDebugFileFromServer(t *testing.T) {
+	requireRoot(t)
+	dir := t.TempDir()
+	program := compile(t, filepath.Join(dir, "lines"), "-O2", "-g", "-fomit-frame-pointer", "-Wl,--build-id", "testdata/lines.c")
+	debug := filepath.Join(dir, "served") // not where it is looked for on this host
+	for _, args := range [][]string{{"--only-keep-debug", program, debug}, {"--strip-all", program}} {
+		if out, err := exec.Command("objcopy", args...).CombinedOutput(); err != nil {
+			t.Skipf("needs objcopy: %v\n%s", err, out)
+		}
+	}
+	var asked atomic.Int64
+	id := buildID(t, program)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/buildid/"+id+"/debuginfo" {
+			asked.Add(1)
+			http.ServeFile(w, r, debug)
+			return
+		}
+		http.NotFound(w, r)
+	}))
+	defer server.Close()
+	client, err := debuginfod.New(debuginfod.Config{URLs: []string{server.URL}, Folder: filepath.Join(dir, "cache")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := startTarget(t, exec.Command(program))
+	sink := newSink(t)
+	rec, err := Start(t.Context(), collector.Config{
+		Frequency: 499, Window: time.Second, Selection: collector.Selection{PIDs: []int{c.Process.Pid}},
+	}, sink, WithServers(client))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Second)
+	if _, err := rec.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	c.end(t)
+	merged := written(t, sink)
+	shares, n := lineShare(merged, "work", linesMarked(t, "testdata/lines.c", "half"), ofProcess(c.Process.Pid))
+	if asked.Load() != 1 || n == 0 || shares["half"] == 0 {
+		t.Errorf("the server was asked %d times; of %d samples %v are on a line", asked.Load(), n, shares)
+	}
+}
+
+func buildID(t *testing.T, path string) string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := binary.Open(f, info.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file.BuildID()
+}
+
+// A process can map what it likes for execution: here two gigabytes, nearly all of them
+// holes, that are no program. Its samples keep their place in that file, the reason why
+// they have no name is counted, and everything else has its names.
+func TestSparseFileIsNoProgram(t *testing.T) {
+	requireRoot(t)
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the code in the file is of x86-64")
+	}
+	dir := t.TempDir()
+	sparse := filepath.Join(dir, "sparse")
+	content := make([]byte, 4096, 4102)
+	content = append(content, 0x48, 0xff, 0xc9, 0x75, 0xfb, 0xc3) // dec rcx; jnz -5; ret
+	if err := errors.Join(os.WriteFile(sparse, content, 0o600), os.Truncate(sparse, 2<<30)); err != nil {
+		t.Fatal(err)
+	}
+	c := startTarget(t, exec.Command(compile(t, filepath.Join(dir, "target"), "testdata/sparse.c"), sparse))
+	sink := newSink(t)
+	rec, err := Start(t.Context(), collector.Config{
+		Frequency: 499, Window: time.Second, Selection: collector.Selection{PIDs: []int{c.Process.Pid}},
+	}, sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Second)
+	summary, err := rec.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.end(t)
+	var inFile int64
+	merged := written(t, sink)
+	for _, s := range merged.Sample {
+		if ofProcess(c.Process.Pid)(s) && strings.HasPrefix(s.Location[0].Line[0].Function.Name, "[sparse+0x100") {
+			inFile += s.Value[0]
+		}
+	}
+	if inFile == 0 {
+		t.Error("no sample is in the file")
+	}
+	i := slices.IndexFunc(summary.Symbols, func(s session.Symbols) bool { return s.File == sparse })
+	if i < 0 || summary.Symbols[i].Named != 0 || summary.Symbols[i].Unnamed[string(symbolizer.NotOpened)] == 0 {
+		t.Errorf("the summary says of the file: %+v", summary.Symbols)
+	}
+	if shares, n := share(merged, []string{"main"}, ofProcess(c.Process.Pid)); n == 0 || shares["main"] == 0 {
+		t.Errorf("of %d samples %v are in the program's own function", n, shares)
 	}
 }

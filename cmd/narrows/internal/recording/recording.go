@@ -16,7 +16,7 @@ import (
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
 	"github.com/narrows-profiler/narrows/symbolizer"
-	"github.com/narrows-profiler/narrows/symbolizer/binary"
+	"github.com/narrows-profiler/narrows/symbolizer/debuginfod"
 	"github.com/narrows-profiler/narrows/symbolizer/index"
 	"github.com/narrows-profiler/narrows/symbolizer/kallsyms"
 )
@@ -31,6 +31,7 @@ type Sink interface {
 type Recording struct {
 	collector  *collector.Collector
 	symbolizer *symbolizer.Symbolizer
+	servers    *debuginfod.Client // nil if none may be asked
 	sink       Sink
 	summary    summary
 	indexes    *index.Folder // nil if there is none
@@ -39,13 +40,10 @@ type Recording struct {
 	failure    error // readable once failed is closed or the consumer is done
 }
 
-// An Option changes how a recording works.
-type Option func(*Recording)
-
-// Indexes has a recording name by indexes of binaries from the folder that open
+// WithIndexes has a recording name by indexes of binaries from the folder that open
 // opens, and keep them there. A folder that cannot be opened becomes a warning; open
 // may return nil for none.
-func Indexes(open func() (*index.Folder, error)) Option {
+func WithIndexes(open func() (*index.Folder, error)) Option {
 	return func(r *Recording) {
 		var err error
 		if r.indexes, err = open(); err != nil {
@@ -57,19 +55,22 @@ func Indexes(open func() (*index.Folder, error)) Option {
 // Start begins a recording whose windows go to the sink. ctx bounds the work on
 // the windows, not the recording: end that with Stop.
 func Start(ctx context.Context, config collector.Config, sink Sink, options ...Option) (*Recording, error) {
+	r := &Recording{sink: sink, failed: make(chan struct{}), summary: newSummary()}
+	for _, apply := range options {
+		apply(r)
+	}
 	c, err := collector.Start(config)
 	if err != nil {
-		return nil, fmt.Errorf("starting the recording: %w", err)
+		return nil, errors.Join(fmt.Errorf("starting the recording: %w", err), r.closeServers())
 	}
-	r := &Recording{collector: c, sink: sink, failed: make(chan struct{}), summary: newSummary()}
-	for _, option := range options {
-		option(r)
-	}
+	r.collector = c
 	kernel, err := kernelSymbols()
 	if err != nil {
 		r.summary.warn(fmt.Sprintf("kernel functions have no names: %v", err))
 	}
-	r.symbolizer = symbolizer.New(symbolizer.Config{Binaries: mapped{c}, DebugFiles: mapped{c}, Kernel: kernel, Indexes: r.indexes})
+	r.symbolizer = symbolizer.New(symbolizer.Config{
+		Binaries: mapped{c}, DebugFiles: debugFiles{ctx, c, r.servers}, Kernel: kernel, Indexes: r.indexes,
+	})
 	r.consumer.Go(func() { r.consume(ctx) })
 	return r, nil
 }
@@ -110,12 +111,19 @@ func (r *Recording) Stop() (session.Summary, error) {
 	report, err := r.collector.Stop()
 	r.consumer.Wait()
 	r.summary.report(report)
-	err = errors.Join(err, r.failure, r.symbolizer.Close(), r.collector.Close())
+	err = errors.Join(err, r.failure, r.symbolizer.Close(), r.collector.Close(), r.closeServers())
 	if r.indexes != nil {
 		err = errors.Join(err, r.indexes.Close())
 	}
 	r.summary.cost(report)
 	return r.summary.Summary, err
+}
+
+func (r *Recording) closeServers() error {
+	if r.servers == nil {
+		return nil
+	}
+	return r.servers.Close()
 }
 
 // kernelSymbols reads the names of the running kernel's functions.
@@ -133,8 +141,4 @@ type mapped struct{ collector *collector.Collector }
 
 func (m mapped) Binary(mapping *profile.Mapping) (io.ReaderAt, int64, error) {
 	return m.collector.Binary(mapping)
-}
-
-func (m mapped) DebugFile(mapping *profile.Mapping, _ binary.DebugLink) (io.ReaderAt, int64, error) {
-	return m.collector.DebugFile(mapping)
 }

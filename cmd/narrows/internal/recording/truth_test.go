@@ -47,12 +47,7 @@ func requireRoot(t *testing.T) {
 func record(t *testing.T, frequency int, window time.Duration, work func(*Recording)) (*profile.Profile, *FileSink) {
 	t.Helper()
 	requireRoot(t)
-	name := filepath.Join(t.TempDir(), "cpu.pb.gz")
-	sink, err := NewFileSink(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sink.Close()
+	sink := newSink(t)
 	rec, err := Start(t.Context(), collector.Config{
 		Frequency: frequency, Window: window, Selection: collector.Selection{All: true},
 	}, sink)
@@ -65,10 +60,27 @@ func record(t *testing.T, frequency int, window time.Duration, work func(*Record
 		t.Fatal(err)
 	}
 	t.Log("\n" + Describe(summary))
+	return written(t, sink), sink
+}
+
+// newSink keeps windows until the test ends.
+func newSink(t *testing.T) *FileSink {
+	t.Helper()
+	sink, err := NewFileSink(filepath.Join(t.TempDir(), "cpu.pb.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sink.Close() })
+	return sink
+}
+
+// written is what a sink makes of its windows.
+func written(t *testing.T, sink *FileSink) *profile.Profile {
+	t.Helper()
 	if err := sink.Write(""); err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.Open(name)
+	file, err := os.Open(sink.name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +89,7 @@ func record(t *testing.T, frequency int, window time.Duration, work func(*Record
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p, sink
+	return p
 }
 
 // compile builds a C program of testdata, or skips where there is no compiler.
