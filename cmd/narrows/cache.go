@@ -16,7 +16,7 @@ const maxCacheBytes = 512 << 20
 
 // cacheFlags say where symbol indexes are kept.
 type cacheFlags struct {
-	SymbolCache string `placeholder:"DIR" help:"Folder that keeps what was read of binaries for the next time, or \"off\". Default: /var/cache/narrows for root, narrows in the cache folder of other users."`
+	SymbolCache string `placeholder:"DIR" env:"NARROWS_SYMBOL_CACHE" help:"Folder that keeps what was read of binaries for the next time, or \"off\". Default: /var/cache/narrows for root, narrows in the cache folder of other users."`
 }
 
 // open opens the folder, nil if there shall be none.

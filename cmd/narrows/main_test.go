@@ -50,6 +50,11 @@ func testAll(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(programs)
+	// What is kept of binaries is the tests' own.
+	if err := os.Setenv("NARROWS_SYMBOL_CACHE", filepath.Join(programs, "cache")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
 }
 
@@ -139,6 +144,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", programs+string(os.PathListSeparator)+env.Getenv("PATH"))
+			env.Setenv("NARROWS_SYMBOL_CACHE", os.Getenv("NARROWS_SYMBOL_CACHE"))
 			return nil
 		},
 		Condition: func(name string) (bool, error) {

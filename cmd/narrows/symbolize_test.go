@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -290,7 +291,8 @@ func TestSymbolizeNeedsNoRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(cmd.Dir, "cache"))
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NARROWS_SYMBOL_CACHE=") })
+	cmd.Env = append(cmd.Env, "XDG_CACHE_HOME="+filepath.Join(cmd.Dir, "cache"))
 	r := succeed(t, cmd)
 	if r.stderr != "" {
 		t.Errorf("it says %s", r.stderr)

@@ -1,0 +1,176 @@
+package symbolizer
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/symbolizer/binary"
+	"github.com/narrows-profiler/narrows/symbolizer/index"
+)
+
+// indexLookup names the locations of one mapping by an index.
+type indexLookup struct {
+	*indexed
+	namer *namer
+	stats *BinaryStatistics
+	room  *room
+
+	functions []*profile.Function // by number, as far as they were asked for
+	rest      []*profile.Location // of which the index does not know
+	stack     []index.Position
+	lines     []profile.Line // of the node looked up last
+	node      uint32
+	hasNode   bool
+}
+
+// room is memory that lookups take one after the other.
+type room struct{ places, sorted []lookedUp }
+
+// lookedUp is an address that is looked up for a location.
+type lookedUp struct {
+	address  uint64
+	location *profile.Location
+}
+
+// name names locations in the order of their addresses, in which an index is read
+// fastest. It returns what the index does not know, and after an error what was not
+// looked up.
+func (l *indexLookup) name(ctx context.Context, r binaryResolver, locations []*profile.Location) ([]*profile.Location, error) {
+	l.room.places = slices.Grow(l.room.places[:0], len(locations))
+	places := l.room.places
+	var segment binary.Segment
+	for _, at := range locations {
+		offset := at.Address - r.mapping.Start + r.mapping.Offset
+		if offset-segment.Offset >= segment.Filesz {
+			var ok bool
+			if segment, ok = r.binary.file.Segment(offset); !ok {
+				segment = binary.Segment{}
+				l.namer.placeholder(at, at.Address)
+				l.stats.unnamed(NotCode, 1)
+				continue
+			}
+		}
+		places = append(places, lookedUp{segment.Address(offset), at})
+	}
+	l.room.sorted = slices.Grow(l.room.sorted[:0], len(places))[:len(places)]
+	places = sortByAddress(places, l.room.sorted)
+	for i, p := range places {
+		err := error(nil)
+		if i%4096 == 0 {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = l.one(p)
+		}
+		if err != nil {
+			for _, p := range places[i:] {
+				l.rest = append(l.rest, p.location)
+			}
+			return l.rest, err
+		}
+	}
+	return l.rest, nil
+}
+
+// one names one location.
+func (l *indexLookup) one(p lookedUp) error {
+	node, knowledge, err := l.file.Find(p.address)
+	if err != nil {
+		return err
+	}
+	switch knowledge {
+	case index.Unknown:
+		l.rest = append(l.rest, p.location)
+		return nil
+	case index.Nobody:
+		l.namer.placeholder(p.location, p.address)
+		l.stats.unnamed(NoSymbol, 1)
+		return nil
+	}
+	if !l.hasNode || node != l.node {
+		l.hasNode = false
+		if l.stack, err = l.file.Stack(node, l.stack[:0]); err != nil {
+			return err
+		}
+		l.lines = l.lines[:0]
+		for _, at := range l.stack {
+			f, err := l.function(at.Function)
+			if err != nil {
+				return err
+			}
+			l.lines = append(l.lines, profile.Line{Function: f, Line: int64(at.Line)})
+		}
+		l.node, l.hasNode = node, true
+	}
+	l.namer.share(p.location, l.lines)
+	l.stats.Named++
+	l.stats.Frames += len(l.lines)
+	return nil
+}
+
+// function returns a function of the index as one of the profile.
+func (l *indexLookup) function(id uint32) (*profile.Function, error) {
+	if int(id) < len(l.functions) && l.functions[id] != nil {
+		return l.functions[id], nil
+	}
+	f, err := l.file.Function(id)
+	if err != nil {
+		return nil, err
+	}
+	if f.Name == "" {
+		var known bool
+		if f.Name, known = l.names[id]; !known {
+			f.Name = forPeople(f.SystemName, f.Source)
+			l.names[id] = f.Name
+		}
+	}
+	if l.functions == nil {
+		l.functions = make([]*profile.Function, l.file.Functions())
+	}
+	// Not looked for among those of other binaries: that would take longer than all
+	// the rest.
+	made := l.namer.add(profile.Function{Name: f.Name, SystemName: f.SystemName, Filename: f.File, StartLine: int64(f.StartLine)})
+	l.functions[id] = made
+	return made, nil
+}
+
+// sortByAddress sorts by the bytes of the addresses, the least significant first, as
+// far as they differ: profiles have thousands of addresses in one binary. The result
+// is in one of the two slices, which are of the same length.
+func sortByAddress(from, to []lookedUp) []lookedUp {
+	const few = 64
+	if len(from) < few {
+		slices.SortFunc(from, func(a, b lookedUp) int { return cmp.Compare(a.address, b.address) })
+		return from
+	}
+	differ := uint64(0)
+	sorted := true
+	for i, p := range from {
+		differ |= p.address ^ from[0].address
+		sorted = sorted && (i == 0 || from[i-1].address <= p.address)
+	}
+	if sorted {
+		return from
+	}
+	const digit = 11
+	for shift := 0; shift < 64 && differ>>shift != 0; shift += digit {
+		var starts [1 << digit]int
+		for _, p := range from {
+			starts[p.address>>shift&(1<<digit-1)]++
+		}
+		at := 0
+		for i, n := range starts {
+			starts[i], at = at, at+n
+		}
+		for _, p := range from {
+			d := p.address >> shift & (1<<digit - 1)
+			to[starts[d]] = p
+			starts[d]++
+		}
+		from, to = to, from
+	}
+	return from
+}
