@@ -30,7 +30,7 @@ type benchmarkFlags struct {
 	Duration    time.Duration     `placeholder:"TIME" help:"Run each benchmark this long, instead of a number of requests."`
 	Concurrency int               `name:"concurrent_requests" aliases:"concurrent-requests" placeholder:"N" help:"Closed loop: this many requests at a time, each waiting for an answer. Default: an open loop."`
 	Seed        uint64            `default:"${seed}" help:"Seed of prompts and arrival times."`
-	Target      map[string]string `placeholder:"SERVICE=URL" help:"Drive this real service instead of the reference one."`
+	Target      map[string]string `placeholder:"SERVICE=URL" help:"Drive this real service instead of the reference one: a URL, stdio:COMMAND or dir:PATH."`
 	Output      string            `short:"o" placeholder:"DIR" help:"Session folder to create. Default: narrows-<time>."`
 }
 
@@ -56,10 +56,14 @@ func (f *benchmarkFlags) runner(ctx context.Context) (*plan.Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking for this program, which is the reference services too: %w", err)
 	}
+	targets, err := f.targets()
+	if err != nil {
+		return nil, err
+	}
 	r := &plan.Runner{
 		Benchmarks: benchmarks,
 		Commands:   map[string]service.Command{},
-		Targets:    f.Target,
+		Targets:    targets,
 		Options: load.Options{
 			Iterations: f.Iterations, Duration: f.Duration, Concurrency: f.Concurrency, Seed: f.Seed,
 		},
@@ -79,6 +83,19 @@ func (f *benchmarkFlags) runner(ctx context.Context) (*plan.Runner, error) {
 		}
 	}
 	return r, r.Check(ctx)
+}
+
+// targets reads the services that a user named.
+func (f *benchmarkFlags) targets() (map[string]service.Target, error) {
+	targets := map[string]service.Target{}
+	for name, text := range f.Target {
+		target, err := plan.ParseTarget(name, text)
+		if err != nil {
+			return nil, err
+		}
+		targets[name] = target
+	}
+	return targets, nil
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -41,10 +41,10 @@ type Sink interface {
 type Runner struct {
 	// Benchmarks are run in this order.
 	Benchmarks []Benchmark
-	// Commands start the reference services, by service. Targets are the URLs
-	// of external services, which go first.
+	// Commands start the reference services, by service. Targets are external
+	// services, which go first.
 	Commands map[string]service.Command
-	Targets  map[string]string
+	Targets  map[string]service.Target
 	// Options hold for every benchmark; Iterations of 0 without a Duration are
 	// each benchmark's own.
 	Options  load.Options
@@ -68,9 +68,8 @@ func (r *Runner) Check(ctx context.Context) error {
 				continue
 			}
 			checked[name] = true
-			if address, external := r.Targets[name]; external {
-				_, err := service.Connect(ctx, name, address)
-				errs = append(errs, err)
+			if target, external := r.Targets[name]; external {
+				errs = append(errs, target.Check(ctx))
 			} else if len(r.Commands[name].Arguments) == 0 {
 				errs = append(errs, fmt.Errorf("no command starts the reference service %s; give --target %s=URL", name, name))
 			}
@@ -126,9 +125,8 @@ func (r *Runner) one(ctx context.Context, benchmark Benchmark) (err error) {
 
 // start brings a service up, or reaches it, and returns how to end it.
 func (r *Runner) start(ctx context.Context, name string) (service.Endpoint, func() error, error) {
-	if address, external := r.Targets[name]; external {
-		endpoint, err := service.Connect(ctx, name, address)
-		return endpoint, func() error { return nil }, err
+	if target, external := r.Targets[name]; external {
+		return target.Open(ctx)
 	}
 	process, err := service.Start(ctx, r.Commands[name])
 	if err != nil {

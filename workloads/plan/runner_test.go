@@ -127,6 +127,10 @@ func reference(t *testing.T) map[string]service.Command {
 	return map[string]service.Command{ryot.Service: {Service: ryot.Service, Arguments: []string{"env", serveVariable + "=1", self}}}
 }
 
+func target(address string) service.Target {
+	return service.Target{Service: ryot.Service, Interface: service.HTTP, Address: address}
+}
+
 func schema(t *testing.T, name string) *jsonschema.Schema {
 	t.Helper()
 	compiler := jsonschema.NewCompiler()
@@ -251,7 +255,7 @@ func TestExternalTarget(t *testing.T) {
 	kept := newMemory(t)
 	runner := Runner{
 		Benchmarks: Benchmarks(), Observer: kept, Sink: kept, Version: "test",
-		Targets: map[string]string{"ryot": "http://" + listener.Addr().String()},
+		Targets: map[string]service.Target{"ryot": target("http://" + listener.Addr().String())},
 		Options: load.Options{Iterations: 59, Concurrency: 2},
 	}
 	if err := runner.Run(t.Context()); err != nil {
@@ -273,9 +277,9 @@ func TestRunRefusesBeforeAnythingStarts(t *testing.T) {
 		runner Runner
 		want   string
 	}{
-		"unreachable":  {Runner{Targets: map[string]string{"ryot": "http://" + listener.Addr().String()}}, "connection refused"},
+		"unreachable":  {Runner{Targets: map[string]service.Target{"ryot": target("http://" + listener.Addr().String())}}, "connection refused"},
 		"no command":   {Runner{}, "--target ryot=URL"},
-		"wrong target": {Runner{Commands: reference(t), Targets: map[string]string{"riot": "http://127.0.0.1:1"}}, `"riot"`},
+		"wrong target": {Runner{Commands: reference(t), Targets: map[string]service.Target{"riot": target("http://127.0.0.1:1")}}, `"riot"`},
 	} {
 		kept := newMemory(t)
 		test.runner.Benchmarks, test.runner.Observer, test.runner.Sink = Benchmarks(), kept, kept

@@ -1,14 +1,15 @@
 package server
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"net"
+	"net/http"
 	"os"
 
 	"github.com/narrows-profiler/narrows/workloads/ryot/llama"
+	"github.com/narrows-profiler/narrows/workloads/serving"
 )
 
 // Options are the command line of the service, tagged for
@@ -41,47 +42,21 @@ func DefaultOptions() Options {
 	}
 }
 
-// Ready is the line of JSON that a started service prints.
-type Ready struct {
-	Service string `json:"service"` // "ryot"
-	URL     string `json:"url"`     // without a path
-	PID     int    `json:"pid"`
-	Model   string `json:"model"`
-}
-
-// Run listens, loads the model, writes a line with a [Ready] to out, and serves
-// until ctx ends.
+// Run listens, loads the model, writes a line with a [serving.Ready] to out, and
+// serves until ctx ends.
 func (o Options) Run(ctx context.Context, out io.Writer) error {
-	var listening net.ListenConfig
-	listener, err := listening.Listen(ctx, "tcp", o.Listen)
-	if err != nil {
-		return fmt.Errorf("listening for requests: %w", err)
-	}
-	defer listener.Close()
-	c, err := o.Config()
-	if err != nil {
-		return err
-	}
-	s, err := New(c)
-	if err != nil {
-		return err
-	}
-	line, err := json.Marshal(Ready{"ryot", "http://" + reachable(listener.Addr()), os.Getpid(), c.Name})
-	if err != nil {
-		return fmt.Errorf("writing the line that says it is ready: %w", err)
-	}
-	if _, err := fmt.Fprintf(out, "%s\n", line); err != nil {
-		return fmt.Errorf("writing the line that says it is ready: %w", err)
-	}
-	return s.Serve(ctx, listener)
-}
-
-// reachable is where a local client finds the listener.
-func reachable(a net.Addr) string {
-	if t, ok := a.(*net.TCPAddr); ok && t.IP.IsUnspecified() {
-		return net.JoinHostPort("127.0.0.1", fmt.Sprint(t.Port))
-	}
-	return a.String()
+	ready := serving.Ready{Service: "ryot", Model: cmp.Or(o.Name, defaultName)}
+	return serving.Run(ctx, o.Listen, out, ready, func() (http.Handler, serving.Config, error) {
+		c, err := o.Config()
+		if err != nil {
+			return nil, serving.Config{}, err
+		}
+		s, err := New(c)
+		if err != nil {
+			return nil, serving.Config{}, err
+		}
+		return s, s.serving(), nil
+	})
 }
 
 // Config loads the files or makes the seeded weights.
