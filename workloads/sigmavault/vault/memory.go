@@ -39,3 +39,24 @@ func dropPages(db *bbolt.DB, file *os.File) error {
 		return nil
 	})
 }
+
+// FileSystem names the file system that the vault is on, or gives its number.
+func (v *Vault) FileSystem() string {
+	var stat unix.Statfs_t
+	if err := unix.Fstatfs(int(v.file.Fd()), &stat); err != nil {
+		return "unknown"
+	}
+	switch stat.Type { // by the numbers of statfs(2)
+	case unix.EXT4_SUPER_MAGIC:
+		return "ext4"
+	case unix.XFS_SUPER_MAGIC:
+		return "xfs"
+	case unix.BTRFS_SUPER_MAGIC:
+		return "btrfs"
+	case unix.OVERLAYFS_SUPER_MAGIC:
+		return "overlayfs"
+	case unix.TMPFS_MAGIC:
+		return "tmpfs"
+	}
+	return fmt.Sprintf("%#x", stat.Type)
+}
