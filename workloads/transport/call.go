@@ -52,7 +52,7 @@ func (a *Answer) read(client *http.Client, request *http.Request, limit int64, w
 		a.Fail(fault.Outcome, fault)
 		return nil
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
+	body, err := readAll(response, limit+1)
 	if err != nil {
 		return fmt.Errorf("reading the answer: %w", err)
 	}
@@ -62,6 +62,18 @@ func (a *Answer) read(client *http.Client, request *http.Request, limit int64, w
 	}
 	a.Outcome, a.Body = metrics.OK, body
 	return nil
+}
+
+// readAll reads a body of at most limit bytes. One whose length was announced is read
+// into memory of that size, so that growing it is not timed as if it were the service.
+func readAll(response *http.Response, limit int64) ([]byte, error) {
+	limited := io.LimitReader(response.Body, limit)
+	if response.ContentLength <= 0 || response.ContentLength >= limit {
+		return io.ReadAll(limited)
+	}
+	body := make([]byte, response.ContentLength)
+	_, err := io.ReadFull(limited, body)
+	return body, err
 }
 
 // Fail turns the answer into one of another outcome, for example because what it
