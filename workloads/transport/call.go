@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,9 +37,14 @@ func Call(ctx context.Context, client *http.Client, request *http.Request, limit
 	answer.FirstByte, answer.LocalPort = trace.Seen()
 	if err != nil {
 		answer.Fail(Classify(err, !answer.FirstByte.IsZero()), err)
+	} else if trace.Repeated() {
+		answer.Fail(metrics.Reset, errRepeated)
 	}
 	return answer
 }
+
+// errRepeated is a failure of the service that net/http would hide.
+var errRepeated = errors.New("the service closed the connection without an answer; a second try got one")
 
 // read performs the exchange; the error is one of transport.
 func (a *Answer) read(client *http.Client, request *http.Request, limit int64, want string, kinds []string) error {

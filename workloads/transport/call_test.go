@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -84,6 +85,34 @@ func TestCallNamesWhatHappened(t *testing.T) {
 				t.Errorf("%+v", answer)
 			}
 		})
+	}
+}
+
+// A connection that was good for one request and is closed at the next is a failure of
+// the service, although net/http tries again by itself.
+func TestCallShowsHiddenResets(t *testing.T) {
+	var mutex sync.Mutex
+	number := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		mutex.Lock()
+		number++
+		second := number == 2
+		mutex.Unlock()
+		if second {
+			hijack(w, "", func(c net.Conn) { c.Close() })
+		}
+	}))
+	defer server.Close()
+	client := NewClient(nil)
+	defer client.CloseIdleConnections()
+	for i, want := range []metrics.Outcome{metrics.OK, metrics.Reset, metrics.OK} {
+		request, err := http.NewRequest(http.MethodGet, server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer := Call(t.Context(), client, request, 1, "anything"); answer.Outcome != want || (answer.Err == nil) != (want == metrics.OK) {
+			t.Errorf("request %d: %s, %v", i, answer.Outcome, answer.Err)
+		}
 	}
 }
 

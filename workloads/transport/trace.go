@@ -13,6 +13,7 @@ type Trace struct {
 	mutex     sync.Mutex
 	firstByte time.Time
 	localPort int
+	written   int
 }
 
 // Attach returns a context that makes a request report to the trace.
@@ -30,7 +31,22 @@ func (t *Trace) Attach(ctx context.Context) context.Context {
 			defer t.mutex.Unlock()
 			t.firstByte = time.Now()
 		},
+		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			t.mutex.Lock()
+			defer t.mutex.Unlock()
+			if info.Err == nil {
+				t.written++
+			}
+		},
 	})
+}
+
+// Repeated reports whether net/http sent the request again by itself, as it does for one
+// without a body whose connection was closed before an answer.
+func (t *Trace) Repeated() bool {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	return t.written > 1
 }
 
 // Seen returns when the first byte of the answer came, zero if none did, and the
