@@ -6,15 +6,17 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/narrows-profiler/narrows/workloads/ryot/server"
+	ryot "github.com/narrows-profiler/narrows/workloads/ryot/server"
+	sigmavault "github.com/narrows-profiler/narrows/workloads/sigmavault/server"
 )
 
 type serveCommand struct {
-	Ryot serveRyotCommand `cmd:"" help:"LLM inference: a Llama-architecture model behind OpenAI's streaming HTTP interface."`
+	Ryot       serveRyotCommand       `cmd:"" help:"LLM inference: a Llama-architecture model behind OpenAI's streaming HTTP interface."`
+	Sigmavault serveSigmavaultCommand `cmd:"" help:"Encrypted storage of reusable semantic units: a durable store behind a small HTTP interface."`
 }
 
 type serveRyotCommand struct {
-	server.Options
+	ryot.Options
 }
 
 func (serveRyotCommand) Help() string {
@@ -27,7 +29,31 @@ Examples:
 }
 
 func (c *serveRyotCommand) Run(ctx context.Context, s streams) error {
-	err := c.Options.Run(ctx, s.out)
+	return advised(c.Options.Run(ctx, s.out))
+}
+
+type serveSigmavaultCommand struct {
+	sigmavault.Options
+}
+
+func (serveSigmavaultCommand) Help() string {
+	return `Prints one JSON line with its URL and PID when it is ready, and serves until Ctrl-C. What it has acknowledged outlives
+it and the machine, unless it keeps its data in a temporary folder, as it does without --data.
+
+Examples:
+  narrows serve sigmavault
+  narrows serve sigmavault --data vault --cache-mb 256
+  head -c 100000 /dev/urandom | curl -T - 'localhost:36080/rsus/ctx-1?semantic_hash=9f86d081&original_token_count=512'
+  curl -o content -D - localhost:36080/rsus/ctx-1
+  curl localhost:36080/stats`
+}
+
+func (c *serveSigmavaultCommand) Run(ctx context.Context, s streams) error {
+	return advised(c.Options.Run(ctx, s.out))
+}
+
+// advised says what to do about an error of a service, where that is known.
+func advised(err error) error {
 	if errors.Is(err, unix.EADDRINUSE) {
 		return advisedError{err, "end what listens there, or choose another address with --listen; port 0 takes a free one"}
 	}

@@ -65,15 +65,15 @@ func TestVerdicts(t *testing.T) {
 		want     Verdict
 		reason   string
 	}{
-		"wholly below":         {scaled(0.99), 0, Met, "89.1 to 99"},
-		"upper end on target":  {scaled(1), 0, Undecided, "includes"},
-		"wholly above":         {scaled(1.2), 0, Missed, "beyond"},
-		"across":               {scaled(1.06), 0, Undecided, "includes"},
-		"enough for bounds":    {scaled(0.1)[:60], 0, Met, "90 % interval"},
-		"too few for a p95":    {scaled(0.1)[:58], 0, Undecided, "needs at least 59"},
-		"failures above":       {scaled(0.1), 6, Undecided, "unbounded"},
-		"mostly failures":      {scaled(0.1), 100, Missed, "100 requests got no valid answer"},
-		"one failure of many":  {append(scaled(0.1), scaled(0.1)...), 1, Met, "1 requests got no valid answer"},
+		"wholly below":        {scaled(0.99), 0, Met, "89.1 to 99"},
+		"upper end on target": {scaled(1), 0, Undecided, "includes"},
+		"wholly above":        {scaled(1.2), 0, Missed, "beyond"},
+		"across":              {scaled(1.06), 0, Undecided, "includes"},
+		"enough for bounds":   {scaled(0.1)[:60], 0, Met, "90 % interval"},
+		"too few for a p95":   {scaled(0.1)[:58], 0, Undecided, "needs at least 59"},
+		"failures above":      {scaled(0.1), 6, Undecided, "unbounded"},
+		"mostly failures":     {scaled(0.1), 100, Missed, "100 requests got no valid answer"},
+		"one failure of many": {append(scaled(0.1), scaled(0.1)...), 1, Met, "1 requests got no valid answer"},
 	} {
 		target := filled(test.sample, test.failures).Targets[0]
 		if target.Verdict != test.want || !strings.Contains(target.Reason, test.reason) {

@@ -17,10 +17,16 @@ var (
 // number or as null with a reason. It is empty for a service without fixed
 // fields.
 func RequiredFields(service string) []string {
-	if service == "ryot" {
+	switch service {
+	case "ryot":
 		return []string{
 			"ttft_mean_ms", "ttft_p50_ms", "ttft_p95_ms", "ttft_p99_ms",
 			"tokens_per_second", "peak_memory_mb", "gpu_utilization_percent",
+		}
+	case "sigmavault":
+		return []string{
+			"read_p50_ms", "read_p99_ms", "cold_read_p50_ms", "cold_read_p99_ms",
+			"write_p50_ms", "write_p99_ms", "throughput_mb_per_s", "peak_memory_mb",
 		}
 	}
 	return nil

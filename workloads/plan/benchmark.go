@@ -3,6 +3,7 @@ package plan
 import (
 	"github.com/narrows-profiler/narrows/workloads/load"
 	"github.com/narrows-profiler/narrows/workloads/ryot"
+	"github.com/narrows-profiler/narrows/workloads/sigmavault"
 )
 
 // Benchmark is one row of the plan.
@@ -33,6 +34,16 @@ func Benchmarks() []Benchmark {
 			Name: "TokenGenerationBenchmark", Suite: "microbenchmarks", Component: ryot.Service,
 			Services: []string{ryot.Service}, Iterations: 100,
 			Target: "> 50 tokens/s (mean)", Run: ryot.TokenGeneration,
+		},
+		{
+			Name: "RSUReadBenchmark", Suite: "microbenchmarks", Component: sigmavault.Service,
+			Services: []string{sigmavault.Service}, Iterations: 300,
+			Target: "p50 < 5 ms, p99 < 10 ms", Run: sigmavault.RSURead,
+		},
+		{
+			Name: "RSUWriteBenchmark", Suite: "microbenchmarks", Component: sigmavault.Service,
+			Services: []string{sigmavault.Service}, Iterations: 300,
+			Target: "p50 < 10 ms, p99 < 20 ms", Run: sigmavault.RSUWrite,
 		},
 	}
 }

@@ -25,9 +25,12 @@ import (
 	"github.com/narrows-profiler/narrows/workloads/ryot"
 	"github.com/narrows-profiler/narrows/workloads/ryot/server"
 	"github.com/narrows-profiler/narrows/workloads/service"
+	"github.com/narrows-profiler/narrows/workloads/sigmavault"
+	sigmavaultserver "github.com/narrows-profiler/narrows/workloads/sigmavault/server"
 )
 
-// serveVariable makes this test binary the reference service with a tiny model.
+// serveVariable makes this test binary the reference service that it names; that of ryot
+// has a tiny model.
 const serveVariable = "NARROWS_TEST_SERVE"
 
 func TestMain(m *testing.M) {
@@ -37,10 +40,29 @@ func TestMain(m *testing.M) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	if err := tiny("127.0.0.1:0").Run(ctx, os.Stdout); err != nil {
+	if err := serve(ctx, os.Getenv(serveVariable)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+func serve(ctx context.Context, name string) error {
+	if name == sigmavault.Service {
+		options := sigmavaultserver.DefaultOptions()
+		options.Listen = "127.0.0.1:0"
+		return options.Run(ctx, os.Stdout)
+	}
+	return tiny("127.0.0.1:0").Run(ctx, os.Stdout)
+}
+
+// benchmarksOf are those of one service.
+func benchmarksOf(t *testing.T, name string) []Benchmark {
+	t.Helper()
+	chosen, err := Select("", name, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return chosen
 }
 
 func tiny(listen string) server.Options {
@@ -101,7 +123,10 @@ func (m *memory) Service(name string, pid int) {
 	defer m.mutex.Unlock()
 	for _, earlier := range m.services {
 		var old int
-		_, _ = fmt.Sscanf(earlier, "ryot %d", &old)
+		if _, err := fmt.Sscanf(earlier, name+" %d", &old); err != nil {
+			m.t.Errorf("%s: %v", earlier, err)
+			continue
+		}
 		if old != os.Getpid() && syscall.Kill(old, 0) == nil {
 			m.t.Errorf("process %d of the benchmark before is alive", old)
 		}
@@ -124,7 +149,7 @@ func reference(t *testing.T) map[string]service.Command {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return map[string]service.Command{ryot.Service: {Service: ryot.Service, Arguments: []string{"env", serveVariable + "=1", self}}}
+	return map[string]service.Command{ryot.Service: {Service: ryot.Service, Arguments: []string{"env", serveVariable + "=" + ryot.Service, self}}}
 }
 
 func target(address string) service.Target {
@@ -217,7 +242,7 @@ func (m *memory) checkRequests(document *metrics.Document, lines []byte) {
 func TestBothBenchmarksOnTheReferenceService(t *testing.T) {
 	kept := newMemory(t)
 	runner := Runner{
-		Benchmarks: Benchmarks(), Commands: reference(t), Observer: kept, Sink: kept, Version: "test",
+		Benchmarks: benchmarksOf(t, ryot.Service), Commands: reference(t), Observer: kept, Sink: kept, Version: "test",
 		Options: load.Options{Iterations: 72},
 	}
 	if err := runner.Run(t.Context()); err != nil {
@@ -227,7 +252,7 @@ func TestBothBenchmarksOnTheReferenceService(t *testing.T) {
 	if len(kept.documents) != 2 || len(kept.services) != 2 || kept.services[0] == kept.services[1] || kept.open != 0 {
 		t.Errorf("%d documents, services %v, %d records open", len(kept.documents), kept.services, kept.open)
 	}
-	for _, benchmark := range Benchmarks() {
+	for _, benchmark := range benchmarksOf(t, ryot.Service) {
 		if kept.progress[benchmark.Name] != 72 {
 			t.Errorf("%s: progress ended at %d", benchmark.Name, kept.progress[benchmark.Name])
 		}
@@ -261,7 +286,7 @@ func TestExternalTarget(t *testing.T) {
 	defer func() { cancel(); <-over }()
 	kept := newMemory(t)
 	runner := Runner{
-		Benchmarks: Benchmarks(), Observer: kept, Sink: kept, Version: "test",
+		Benchmarks: benchmarksOf(t, ryot.Service), Observer: kept, Sink: kept, Version: "test",
 		Targets: map[string]service.Target{"ryot": target("http://" + listener.Addr().String())},
 		Options: load.Options{Iterations: 59, Concurrency: 2},
 	}
@@ -289,7 +314,7 @@ func TestRunRefusesBeforeAnythingStarts(t *testing.T) {
 		"wrong target": {Runner{Commands: reference(t), Targets: map[string]service.Target{"riot": target("http://127.0.0.1:1")}}, `"riot"`},
 	} {
 		kept := newMemory(t)
-		test.runner.Benchmarks, test.runner.Observer, test.runner.Sink = Benchmarks(), kept, kept
+		test.runner.Benchmarks, test.runner.Observer, test.runner.Sink = benchmarksOf(t, ryot.Service), kept, kept
 		err := test.runner.Run(t.Context())
 		if err == nil || !strings.Contains(err.Error(), test.want) || len(kept.documents) != 0 || len(kept.requests) != 0 {
 			t.Errorf("%s: %v, %d documents", name, err, len(kept.documents))
@@ -302,7 +327,7 @@ func TestInterruptKeepsWhatThereIs(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	kept := newMemory(t)
 	runner := Runner{
-		Benchmarks: Benchmarks(), Commands: reference(t), Version: "test", Sink: kept,
+		Benchmarks: benchmarksOf(t, ryot.Service), Commands: reference(t), Version: "test", Sink: kept,
 		Observer: &interrupter{kept, func() { cancel(interrupted) }},
 		Options:  load.Options{Iterations: 100_000},
 	}
@@ -332,7 +357,7 @@ func (i *interrupter) Progress(_ string, done, _ int) {
 func TestFullDiskIsAnError(t *testing.T) {
 	kept := newMemory(t)
 	kept.refuse = syscall.ENOSPC
-	runner := Runner{Benchmarks: Benchmarks()[:1], Commands: reference(t), Observer: kept, Sink: kept}
+	runner := Runner{Benchmarks: benchmarksOf(t, ryot.Service)[:1], Commands: reference(t), Observer: kept, Sink: kept}
 	if err := runner.Run(t.Context()); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("%v", err)
 	}
@@ -343,7 +368,7 @@ func TestFullDiskIsAnError(t *testing.T) {
 func TestDyingServiceIsTold(t *testing.T) {
 	kept := newMemory(t)
 	runner := Runner{
-		Benchmarks: Benchmarks()[:1], Commands: reference(t), Version: "test", Sink: kept,
+		Benchmarks: benchmarksOf(t, ryot.Service)[:1], Commands: reference(t), Version: "test", Sink: kept,
 		Observer: &killer{memory: kept},
 		Options:  load.Options{Iterations: 60, Timeout: 5 * time.Second},
 	}

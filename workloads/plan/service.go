@@ -10,6 +10,8 @@ import (
 	"github.com/narrows-profiler/narrows/workloads/ryot"
 	ryotserver "github.com/narrows-profiler/narrows/workloads/ryot/server"
 	"github.com/narrows-profiler/narrows/workloads/service"
+	"github.com/narrows-profiler/narrows/workloads/sigmavault"
+	sigmavaultserver "github.com/narrows-profiler/narrows/workloads/sigmavault/server"
 )
 
 // driven is what there is to know of a service before it runs.
@@ -23,7 +25,8 @@ type driven struct {
 // services are those that the benchmarks drive.
 func services() map[string]driven {
 	return map[string]driven{
-		ryot.Service: {[]service.Interface{service.HTTP}, ryotserver.Faults()},
+		ryot.Service:       {[]service.Interface{service.HTTP}, ryotserver.Faults()},
+		sigmavault.Service: {[]service.Interface{service.HTTP, service.Directory}, sigmavaultserver.Faults()},
 	}
 }
 
