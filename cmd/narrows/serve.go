@@ -12,7 +12,7 @@ import (
 
 type serveCommand struct {
 	Ryot       serveRyotCommand       `cmd:"" help:"LLM inference: a Llama-architecture model behind OpenAI's streaming HTTP interface."`
-	Sigmavault serveSigmavaultCommand `cmd:"" help:"Encrypted storage of reusable semantic units: a durable store behind a small HTTP interface."`
+	Sigmavault serveSigmavaultCommand `cmd:"" help:"Encrypted storage of reusable semantic units: a durable store behind a small HTTP interface, or seen as a directory of files."`
 }
 
 type serveRyotCommand struct {
@@ -43,6 +43,7 @@ it and the machine, unless it keeps its data in a temporary folder, as it does w
 Examples:
   narrows serve sigmavault
   narrows serve sigmavault --data vault --cache-mb 256
+  sudo narrows serve sigmavault --directory /mnt/vault    its units are files there too
   head -c 100000 /dev/urandom | curl -T - 'localhost:36080/rsus/ctx-1?semantic_hash=9f86d081&original_token_count=512'
   curl -o content -D - localhost:36080/rsus/ctx-1
   curl localhost:36080/stats`

@@ -98,7 +98,7 @@ func (t Target) directory() (Endpoint, error) {
 	if err != nil {
 		return Endpoint{}, fmt.Errorf("finding the directory of %s: %w", t.Service, err)
 	}
-	f, err := os.CreateTemp(path, ".narrows-check-*")
+	f, err := os.CreateTemp(path, "narrows-check-*")
 	if err == nil {
 		err = errors.Join(f.Close(), os.Remove(f.Name()))
 	}

@@ -96,7 +96,7 @@ func (f *asFiles) write(ctx context.Context, u *unit, content []byte) transport.
 		plain := f.plain
 		f.mutex.Unlock()
 		if plain {
-			return writeFile(f.path(u), content)
+			return errors.Join(writeFile(f.path(u), content), flushFolder(f.dir))
 		}
 		err := f.writeAside(u, content)
 		if !errors.Is(err, errNoRename) {
@@ -105,7 +105,7 @@ func (f *asFiles) write(ctx context.Context, u *unit, content []byte) transport.
 		f.mutex.Lock()
 		f.plain = true
 		f.mutex.Unlock()
-		return writeFile(f.path(u), content)
+		return errors.Join(writeFile(f.path(u), content), flushFolder(f.dir))
 	})
 }
 
@@ -114,7 +114,7 @@ var errNoRename = errors.New("the file system cannot rename")
 
 // writeAside writes a unit under another name and renames it.
 func (f *asFiles) writeAside(u *unit, content []byte) error {
-	aside := filepath.Join(f.dir, "."+u.id+".tmp")
+	aside := f.path(u) + ".tmp"
 	err := writeFile(aside, content)
 	if err == nil {
 		err = os.Rename(aside, f.path(u))

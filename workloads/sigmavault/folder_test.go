@@ -14,6 +14,8 @@ import (
 	"github.com/narrows-profiler/narrows/workloads/load"
 	"github.com/narrows-profiler/narrows/workloads/metrics"
 	"github.com/narrows-profiler/narrows/workloads/service"
+	"github.com/narrows-profiler/narrows/workloads/sigmavault/mount"
+	"github.com/narrows-profiler/narrows/workloads/sigmavault/vault"
 	"github.com/narrows-profiler/narrows/workloads/transport"
 )
 
@@ -214,19 +216,36 @@ func TestHangingFileSystem(t *testing.T) {
 	}
 }
 
-// Where names cannot be changed, units are written in place, and the document says so.
+// The reference service's own directory cannot rename, so units are written in place
+// there, and the document says so.
 func TestFolderWithoutRename(t *testing.T) {
-	d, f, u := filed(t)
-	// A directory in the place of the file's own name refuses with another error, so the
-	// flag that a refusal sets is set here.
-	f.plain = true
-	if a := f.write(t.Context(), u, d.fresh(u)); a.Outcome != metrics.OK {
-		t.Fatal(a.Err)
+	if _, err := os.Stat("/dev/fuse"); err != nil || os.Getuid() != 0 {
+		t.Skip("mounting needs root and /dev/fuse")
 	}
-	if a := d.compare(t.Context(), u); a.Outcome != metrics.OK {
-		t.Error(a.Err)
+	v, err := vault.Open(vault.Config{Folder: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if notes := f.notes(t.Context()); !strings.Contains(strings.Join(notes, " "), "in place") {
-		t.Errorf("notes %q", notes)
+	dir := filepath.Join(t.TempDir(), "mount")
+	m, err := mount.Mount(dir, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(m.Close(), v.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	for one, k := range map[string]kind{"read": small(reading()), "write": small(writing())} {
+		d := driveFolder(t, k, dir, load.Options{Iterations: 6, Seed: 1, Concurrency: 1})
+		if d.err != nil {
+			t.Fatal(d.err)
+		}
+		if d.document.N != 6 || value(t, d.document, one+"_p50_ms") <= 0 || !strings.Contains(strings.Join(d.document.Notes, " "), "in place") {
+			t.Errorf("n %d, errors %v, notes %q", d.document.N, d.document.Errors, d.document.Notes)
+		}
+	}
+	if left, err := v.List("", 10); err != nil || len(left) != 0 {
+		t.Errorf("left behind %v, %v", left, err)
 	}
 }

@@ -35,13 +35,13 @@ func TestReferenceService(t *testing.T) {
 		go func() { over <- s.Serve(ctx, listener) }()
 		endpoint := service.Endpoint{Service: Service, Kind: service.External, URL: "http://" + listener.Addr().String(), PID: os.Getpid()}
 		for one, k := range map[string]kind{"read": reading(), "write": writing()} {
-			k.library, k.cold, k.stock = 16, 4, 10
+			k.largest, k.library, k.cold, k.stock = 64<<10, 16, 4, 10
 			result := new(outcome)
-			d, err := run(t.Context(), result.assignment("SomeBenchmark", endpoint, load.Options{Iterations: 12, Seed: 1, Concurrency: 1}), k, nil)
+			d, err := run(t.Context(), result.assignment("SomeBenchmark", endpoint, load.Options{Iterations: 6, Seed: 1, Concurrency: 1}), k, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d.N != 12 || d.Status != metrics.Complete || value(t, d, one+"_p50_ms") <= 0 || value(t, d, "throughput_mb_per_s") <= 0 || value(t, d, "peak_memory_mb") <= 0 {
+			if d.N != 6 || d.Status != metrics.Complete || value(t, d, one+"_p50_ms") <= 0 || value(t, d, "throughput_mb_per_s") <= 0 || value(t, d, "peak_memory_mb") <= 0 {
 				t.Errorf("%q %s: n %d, status %s, errors %v, notes %q", fault, one, d.N, d.Status, d.Errors, d.Notes)
 			}
 			if err := d.Validate(); err != nil {

@@ -19,6 +19,8 @@
 // are JSON objects with "success"; where that is false, the status says so too and
 // "error" has a code and a message.
 //
+// With a directory given, the same units are files there, as package mount has it.
+//
 // A command fills [Options] and calls [Options.Run]; a test calls [New] with a
 // [Config] and [Server.Serve] with a listener of its own.
 package server

@@ -259,6 +259,33 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// The vault is also a directory of files while the service runs, and only then.
+func TestRunWithDirectory(t *testing.T) {
+	if _, err := os.Stat("/dev/fuse"); err != nil || os.Getuid() != 0 {
+		t.Skip("mounting needs root and /dev/fuse")
+	}
+	o := DefaultOptions()
+	o.Listen, o.Directory = "127.0.0.1:0", filepath.Join(t.TempDir(), "files")
+	url, stop := running(t, o)
+	path := filepath.Join(o.Directory, "unit")
+	if err := os.WriteFile(path, content(1, 100_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.Get(url + "/rsus/unit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(answer.Body)
+	answer.Body.Close()
+	if err != nil || !bytes.Equal(data, content(1, 100_000)) {
+		t.Errorf("status %d, %d bytes, %v", answer.StatusCode, len(data), err)
+	}
+	stop()
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
 // temporaryFiles are the open files of this process in folders for a temporary vault.
 func temporaryFiles(t *testing.T) (names []string) {
 	t.Helper()
@@ -286,6 +313,7 @@ func TestRunRefuses(t *testing.T) {
 		{func(o *Options) { o.Listen = "127.0.0.1:notaport" }, "listening for requests"},
 		{func(o *Options) { o.Data = "/dev/null/x" }, "not a directory"},
 		{func(o *Options) { o.Data, o.Key = folder, folder }, "chmod 600"},
+		{func(o *Options) { o.Directory = "/dev/null" }, "preparing the directory /dev/null"},
 	} {
 		o := DefaultOptions()
 		o.Listen = "127.0.0.1:0"

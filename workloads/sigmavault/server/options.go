@@ -10,6 +10,7 @@ import (
 
 	"github.com/narrows-profiler/narrows/workloads/plant"
 	"github.com/narrows-profiler/narrows/workloads/serving"
+	"github.com/narrows-profiler/narrows/workloads/sigmavault/mount"
 	"github.com/narrows-profiler/narrows/workloads/sigmavault/vault"
 )
 
@@ -17,11 +18,12 @@ import (
 // github.com/alecthomas/kong so that a command can embed them. [DefaultOptions]
 // gives the same defaults to other callers.
 type Options struct {
-	Listen  string `default:"127.0.0.1:36080" help:"Address to listen on; port 0 takes a free one."`
-	Data    string `placeholder:"DIR" help:"Folder of the vault; it is made if it is not there. Without one, a folder in /var/tmp that is gone when the service ends."`
-	Key     string `placeholder:"FILE" help:"Key of the vault, 64 hexadecimal digits in a file that only you can read. Default: sigmavault.key in the folder, made with a new vault."`
-	CacheMB int    `name:"cache-mb" default:"64" help:"Megabytes of decrypted chunks that are kept in memory."`
-	Plant   string `placeholder:"FAULT" help:"Start with a known bottleneck, FAULT, or with its fix, FAULT=fixed; docs/planted.md lists them."`
+	Listen    string `default:"127.0.0.1:36080" help:"Address to listen on; port 0 takes a free one."`
+	Data      string `placeholder:"DIR" help:"Folder of the vault; it is made if it is not there. Without one, a folder in /var/tmp that is gone when the service ends."`
+	Key       string `placeholder:"FILE" help:"Key of the vault, 64 hexadecimal digits in a file that only you can read. Default: sigmavault.key in the folder, made with a new vault."`
+	Directory string `placeholder:"DIR" help:"Also show the vault as a directory of files, one a unit, mounted there by FUSE (as root, or with fusermount3)."`
+	CacheMB   int    `name:"cache-mb" default:"64" help:"Megabytes of decrypted chunks that are kept in memory."`
+	Plant     string `placeholder:"FAULT" help:"Start with a known bottleneck, FAULT, or with its fix, FAULT=fixed; docs/planted.md lists them."`
 }
 
 // DefaultOptions are those of a command line without flags.
@@ -41,9 +43,15 @@ func (o Options) Run(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("a cache of %d MB, must be 1 to %d", o.CacheMB, 1<<20)
 	}
 	var v *vault.Vault
+	var mounted *mount.Mounted
 	err = serving.Run(ctx, o.Listen, out, serving.Ready{Service: "sigmavault"}, func() (http.Handler, serving.Config, error) {
 		if v, err = o.open(choice); err != nil {
 			return nil, serving.Config{}, err
+		}
+		if o.Directory != "" {
+			if mounted, err = mount.Mount(o.Directory, v); err != nil {
+				return nil, serving.Config{}, err
+			}
 		}
 		s, err := New(Config{Vault: v})
 		if err != nil {
@@ -51,6 +59,9 @@ func (o Options) Run(ctx context.Context, out io.Writer) error {
 		}
 		return s, s.serving(), nil
 	})
+	if mounted != nil {
+		err = errors.Join(err, mounted.Close())
+	}
 	if v != nil {
 		err = errors.Join(err, v.Close())
 	}

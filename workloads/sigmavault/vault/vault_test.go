@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -168,6 +169,12 @@ func checkList(t *testing.T, v *Vault, units []*Unit) {
 // Whatever is done in whatever order, with reopening in between, a vault holds what a
 // map would.
 func TestVaultIsAMap(t *testing.T) {
+	if os.Getenv("NARROWS_TEST_FULL") == "" {
+		// Each of the usual hundred sequences waits for the disk some fifty times.
+		if err := flag.Set("rapid.checks", "20"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	rapid.Check(t, func(rt *rapid.T) {
 		folder, err := os.MkdirTemp(t.TempDir(), "")
 		if err != nil {
