@@ -113,8 +113,9 @@ func TestLeavingWriters(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		var writers sync.WaitGroup
-		for range 2 { // one is being flushed, the other waits
+		for i := range 2 { // one is being flushed, the other waits
 			writers.Go(func() {
+				time.Sleep(time.Duration(i) * time.Millisecond)
 				if err := c.submit(ctx, new(write)); !errors.Is(err, context.DeadlineExceeded) {
 					t.Error(err)
 				}
