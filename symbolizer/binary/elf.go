@@ -18,6 +18,8 @@ const (
 	segmentLoad = 1
 	segmentNote = 4
 
+	segmentFrameHeader = 0x6474e550 // PT_GNU_EH_FRAME
+
 	segmentFlagExecute = 1
 
 	sectionSymbolTable        = 2
@@ -28,6 +30,10 @@ const (
 
 	sectionFlagAlloc   = 0x2
 	sectionFlagExecute = 0x4
+
+	sectionFlagCompressed = 0x800
+
+	compressedZlib = 1
 
 	symbolNoType   = 0
 	symbolFunction = 2

@@ -2,6 +2,8 @@ package unwind
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
 )
@@ -20,8 +22,116 @@ type Limits struct {
 	Rows int
 }
 
+const (
+	defaultRows = 8 << 20
+	// maxSection bounds .eh_frame and .debug_frame: offsets in them are kept in 32
+	// bits. maxInflated bounds a compressed one, which lies in memory.
+	maxSection  = 1<<32 - 1
+	maxInflated = 64 << 20
+)
+
 // Compile makes the table of a binary. The error wraps ErrNoTable,
 // ErrUnsupported, binary.ErrMalformed, or what the file's reader answered.
 func Compile(file *binary.File, limits Limits) (*Table, error) {
-	return nil, ErrNoTable
+	arch := architectureOf(file)
+	if arch == nil {
+		return nil, fmt.Errorf("machine %d: %w", file.Machine(), ErrUnsupported)
+	}
+	if limits.Rows <= 0 {
+		limits.Rows = defaultRows
+	}
+	c := &compiler{arch: arch, file: file, code: file.Executables(), indexes: make(map[Wide]uint16), limit: limits.Rows}
+	c.origin = ^uint64(0)
+	for _, s := range c.code {
+		c.origin = min(c.origin, s.Vaddr)
+	}
+	rows, err := c.frames()
+	if err != nil {
+		return nil, fmt.Errorf("compiling call frame information: %w", err)
+	}
+	return c.finish(rows)
+}
+
+// A compiler gathers the rows of a file from all its sources.
+type compiler struct {
+	arch    *architecture
+	file    *binary.File
+	code    []binary.Segment
+	origin  uint64 // lowest code; rows are relative to it until the end
+	limit   int
+	wides   []Wide
+	indexes map[Wide]uint16
+
+	statistics Statistics
+}
+
+// frames makes rows of .eh_frame, or of .debug_frame where that is all there is.
+func (c *compiler) frames() ([]Row, error) {
+	section, found, err := c.frameSection()
+	if err != nil || !found {
+		return nil, err
+	}
+	m := &machine{
+		compiler: c, section: section, steps: maxSteps,
+		commons: commons{known: make(map[uint64]*common)},
+		rows:    builder{limit: c.limit},
+	}
+	m.bases.section = section.source.section.Addr
+	m.bases.text = c.address(".text")
+	m.bases.data = c.address(".got.plt", ".got")
+	if err := m.scan(); err != nil {
+		return nil, err
+	}
+	if err := m.compile(); err != nil {
+		return nil, err
+	}
+	return m.rows.rows, nil
+}
+
+// frameSection finds the section with call frame information.
+func (c *compiler) frameSection() (frameSection, bool, error) {
+	for _, name := range []string{".eh_frame", ".debug_frame"} {
+		s, ok, err := c.file.Section(name, maxInflated)
+		if err != nil {
+			return frameSection{}, false, err
+		}
+		// A lone terminator says nothing.
+		if ok && s.Size > 8 {
+			if s.Size > maxSection {
+				return frameSection{}, false, fmt.Errorf("%d bytes of %s: %w", s.Size, name, binary.ErrMalformed)
+			}
+			return frameSection{source: source{section: s}, debug: name == ".debug_frame"}, true, nil
+		}
+	}
+	return c.headerSection()
+}
+
+// address returns the address of the first section of the names that there is.
+func (c *compiler) address(names ...string) uint64 {
+	for _, name := range names {
+		if s, ok, err := c.file.Section(name, 0); err == nil && ok {
+			return s.Addr
+		}
+	}
+	return 0
+}
+
+// finish makes the table.
+func (c *compiler) finish(rows []Row) (*Table, error) {
+	if len(rows) == 0 {
+		return nil, ErrNoTable
+	}
+	if cap(rows)-len(rows) > len(rows)/8 {
+		rows = slices.Clone(rows)
+	}
+	t := &Table{Base: c.origin + uint64(rows[0].PC), Rows: rows, Wide: c.wides, Statistics: c.statistics}
+	first := rows[0].PC
+	for i := range rows {
+		r := &rows[i]
+		r.PC -= first
+		if r.Kind == KindWide && c.wides[uint16(r.CFA)].Flags&WideInexpressible != 0 {
+			t.Statistics.Inexpressible++
+		}
+	}
+	return t, nil
 }

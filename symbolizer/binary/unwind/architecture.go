@@ -1,0 +1,54 @@
+package unwind
+
+import "github.com/narrows-profiler/narrows/symbolizer/binary"
+
+// An architecture is what differs between the machines: DWARF's numbers of
+// registers (System V x86-64 psABI, figure 3.36; AADWARF64, 4.1), and where a
+// signal frame keeps the interrupted registers, in bytes from the stack pointer
+// at which a handler returns (struct rt_sigframe and ucontext in the kernel's
+// arch/*/include/uapi/asm).
+type architecture struct {
+	sp, fp, ra uint8
+	linked     bool // calls put the return address into a register, not on the stack
+	signal     signalFrame
+	// restorer is the code that handlers return to.
+	restorers []string
+}
+
+type signalFrame struct{ fp, lr, sp, pc uint64 }
+
+const (
+	machineX86_64  = 62
+	machineAArch64 = 183
+)
+
+var x86_64 = architecture{
+	sp: 7, fp: 6, ra: 16,
+	signal: signalFrame{fp: 120, sp: 160, pc: 168},
+	restorers: []string{
+		"\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05", // mov $15, %rax; syscall
+		"\xb8\x0f\x00\x00\x00\x0f\x05",         // mov $15, %eax; syscall
+	},
+}
+
+var aarch64 = architecture{
+	sp: 31, fp: 29, ra: 30, linked: true,
+	signal: signalFrame{fp: 544, lr: 552, sp: 560, pc: 568},
+	restorers: []string{
+		"\x68\x11\x80\xd2\x01\x00\x00\xd4", // mov x8, #139; svc #0
+	},
+}
+
+// architectureOf returns nil for machines that are not supported.
+func architectureOf(file *binary.File) *architecture {
+	if !file.Wide() || file.ByteOrder().Uint16([]byte{1, 0}) != 1 {
+		return nil
+	}
+	switch file.Machine() {
+	case machineX86_64:
+		return &x86_64
+	case machineAArch64:
+		return &aarch64
+	}
+	return nil
+}
