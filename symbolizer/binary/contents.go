@@ -112,3 +112,30 @@ func (f *File) Wide() bool { return f.wide }
 
 // ByteOrder returns the byte order of the file's numbers.
 func (f *File) ByteOrder() binary.ByteOrder { return f.order }
+
+// Needs reports whether the file says that it needs another one to be loaded
+// with it (DT_NEEDED), as all dynamically linked programs and most libraries do.
+// The error is what the reader answered.
+func (f *File) Needs() (bool, error) {
+	for _, p := range f.programs {
+		if p.kind != segmentDynamic || p.offset > f.size {
+			continue
+		}
+		row := uint64(8)
+		if f.wide {
+			row = 16
+		}
+		data, err := f.read(p.offset, min(p.filesz, f.size-p.offset, maxDynamic*row))
+		if err != nil {
+			return false, err
+		}
+		for ; uint64(len(data)) >= row; data = data[row:] {
+			if tag := f.pointer(data); tag == dynamicNeeded {
+				return true, nil
+			} else if tag == dynamicNull {
+				break
+			}
+		}
+	}
+	return false, nil
+}

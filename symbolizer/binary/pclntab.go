@@ -105,7 +105,7 @@ func (f *File) GoTable() (*GoTable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking for the Go function table: %w", err)
 	}
-	t := &GoTable{file: f, order: f.order, quantum: h.quantum, remaining: maxGoSteps}
+	t := &GoTable{file: f, order: f.order, quantum: h.quantum, remaining: maxGoSteps, window: window{block: windowBlock}}
 	t.names = region{h.at + h.names, h.units - h.names}
 	t.units = region{h.at + h.units, h.files - h.units}
 	t.files = region{h.at + h.files, h.lines - h.files}

@@ -11,8 +11,11 @@ type architecture struct {
 	sp, fp, ra uint8
 	linked     bool // calls put the return address into a register, not on the stack
 	signal     signalFrame
-	// restorer is the code that handlers return to.
+	// restorers are the codes that handlers return to.
 	restorers []string
+	// goPrologue and writesSP look into Go's code.
+	goPrologue func(code []byte, before int, done uint64, depth int32) goFrame
+	writesSP   func(code []byte) (at int, ok bool)
 }
 
 type signalFrame struct{ fp, lr, sp, pc uint64 }
@@ -29,6 +32,7 @@ var x86_64 = architecture{
 		"\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05", // mov $15, %rax; syscall
 		"\xb8\x0f\x00\x00\x00\x0f\x05",         // mov $15, %eax; syscall
 	},
+	goPrologue: goPrologueX86, writesSP: writesSPX86,
 }
 
 var aarch64 = architecture{
@@ -37,6 +41,7 @@ var aarch64 = architecture{
 	restorers: []string{
 		"\x68\x11\x80\xd2\x01\x00\x00\xd4", // mov x8, #139; svc #0
 	},
+	goPrologue: goPrologueARM64, writesSP: writesSPARM64,
 }
 
 // architectureOf returns nil for machines that are not supported.

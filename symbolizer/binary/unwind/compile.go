@@ -45,11 +45,28 @@ func Compile(file *binary.File, limits Limits) (*Table, error) {
 	for _, s := range c.code {
 		c.origin = min(c.origin, s.Vaddr)
 	}
-	rows, err := c.frames()
+	rows, golang, err := c.golang()
+	if err != nil {
+		return nil, fmt.Errorf("compiling Go's stack depths: %w", err)
+	}
+	frames, err := c.frames(golang)
 	if err != nil {
 		return nil, fmt.Errorf("compiling call frame information: %w", err)
 	}
-	return c.finish(rows)
+	if rows, err = merge(rows, frames, c.limit); err != nil {
+		return nil, fmt.Errorf("merging two tables: %w", err)
+	}
+	if !c.signal {
+		if err := c.findRestorers(); err != nil {
+			return nil, fmt.Errorf("looking for the code that signals return to: %w", err)
+		}
+	}
+	t, err := c.finish(c.addRestorers(rows))
+	if err != nil {
+		return nil, err
+	}
+	t.KeepsFramePointers = golang
+	return t, nil
 }
 
 // A compiler gathers the rows of a file from all its sources.
@@ -61,13 +78,16 @@ type compiler struct {
 	limit   int
 	wides   []Wide
 	indexes map[Wide]uint16
+	signal  bool // a description says which code signal handlers return to
 
+	restorers  []restorer
 	statistics Statistics
 }
 
 // frames makes rows of .eh_frame, or of .debug_frame where that is all there is.
-func (c *compiler) frames() ([]Row, error) {
-	section, found, err := c.frameSection()
+// That of Go is not needed where its function table is known.
+func (c *compiler) frames(golang bool) ([]Row, error) {
+	section, found, err := c.frameSection(golang)
 	if err != nil || !found {
 		return nil, err
 	}
@@ -89,8 +109,11 @@ func (c *compiler) frames() ([]Row, error) {
 }
 
 // frameSection finds the section with call frame information.
-func (c *compiler) frameSection() (frameSection, bool, error) {
+func (c *compiler) frameSection(golang bool) (frameSection, bool, error) {
 	for _, name := range []string{".eh_frame", ".debug_frame"} {
+		if golang && name == ".debug_frame" {
+			continue
+		}
 		s, ok, err := c.file.Section(name, maxInflated)
 		if err != nil {
 			return frameSection{}, false, err

@@ -128,11 +128,11 @@ func (m *machine) describe(r record) (common *common, start, size uint64, c curs
 
 // covers cuts code off where its segment ends, and answers false if no segment
 // has its beginning, or it lies too far from the file's other code.
-func (m *machine) covers(start, size uint64) (end uint64, ok bool) {
-	for _, s := range m.code {
+func (c *compiler) covers(start, size uint64) (end uint64, ok bool) {
+	for _, s := range c.code {
 		if start >= s.Vaddr && start-s.Vaddr < s.Memsz {
 			end = start + min(size, s.Memsz-(start-s.Vaddr))
-			return end, end-m.origin < 1<<32
+			return end, end-c.origin < 1<<32
 		}
 	}
 	return 0, false

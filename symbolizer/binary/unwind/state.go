@@ -43,6 +43,7 @@ func (c *compiler) content(s *state, signal bool) content {
 		return content{kind: KindEnd}
 	}
 	if signal && (c.arch.linked || c.restores(s)) {
+		c.signal = true
 		return content{kind: KindSignal}
 	}
 	if packed, ok := c.compact(s); ok {
