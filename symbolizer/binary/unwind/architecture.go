@@ -18,7 +18,23 @@ type architecture struct {
 	writesSP   func(code []byte) (at int, ok bool)
 }
 
-type signalFrame struct{ fp, lr, sp, pc uint64 }
+type signalFrame struct {
+	fp, lr, sp, pc uint64
+	// general are the offsets of the general registers, by DWARF's number; on
+	// arm64 they are in order.
+	general []uint64
+}
+
+// saved returns where a signal frame keeps a register.
+func (a *architecture) saved(number uint8) (uint64, bool) {
+	switch {
+	case int(number) < len(a.signal.general):
+		return a.signal.general[number], true
+	case a.linked && number < 31:
+		return a.signal.fp - 29*8 + uint64(number)*8, true
+	}
+	return 0, false
+}
 
 const (
 	machineX86_64  = 62
@@ -27,7 +43,10 @@ const (
 
 var x86_64 = architecture{
 	sp: 7, fp: 6, ra: 16,
-	signal: signalFrame{fp: 120, sp: 160, pc: 168},
+	signal: signalFrame{fp: 120, sp: 160, pc: 168, general: []uint64{
+		144, 136, 152, 128, 112, 104, 120, 160, // ax, dx, cx, bx, si, di, bp, sp
+		40, 48, 56, 64, 72, 80, 88, 96, // r8 to r15
+	}},
 	restorers: []string{
 		"\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05", // mov $15, %rax; syscall
 		"\xb8\x0f\x00\x00\x00\x0f\x05",         // mov $15, %eax; syscall

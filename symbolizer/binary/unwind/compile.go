@@ -105,6 +105,9 @@ func (c *compiler) frames(golang bool) ([]Row, error) {
 	if err := m.compile(); err != nil {
 		return nil, err
 	}
+	if err := m.addCallSites(); err != nil {
+		return nil, err
+	}
 	return m.rows.rows, nil
 }
 

@@ -43,8 +43,9 @@ type goFrame struct {
 	// frame pointer is the function's own.
 	saved, own uint64
 	// lost is where the stack pointer is no more what the table says, and no
-	// frame pointer tells where it was.
-	lost uint64
+	// frame pointer tells where it was. left is where the goroutine's stack was
+	// left for good, so that a new one begins.
+	lost, left uint64
 	// offset is the distance from the CFA to the saved frame pointer, and
 	// distance that from the function's own frame pointer to the CFA.
 	offset, distance int64
@@ -72,7 +73,7 @@ func (g *goCompiler) function(fn *binary.GoFunction) error {
 	if err != nil {
 		return err
 	}
-	marks := []uint64{frame.saved, frame.own, frame.lost}
+	marks := []uint64{frame.saved, frame.own, frame.lost, frame.left}
 	from := fn.Entry
 	for _, depth := range fn.Depths {
 		for from < depth.Until {
@@ -95,15 +96,18 @@ func (g *goCompiler) add(addr uint64, c content) { g.rows.add(addr-g.origin, c) 
 // packed returns the rule at pc, where the stack pointer is depth bytes below
 // its value at the function's entry.
 func (g *goCompiler) packed(f *goFrame, pc uint64, depth int32) content {
+	switch {
+	case f.left != 0 && pc >= f.left:
+		return content{kind: KindEnd}
+	case f.lost != 0 && pc >= f.lost:
+		return g.wideRule(Wide{Flags: WideInexpressible})
+	}
 	s := state{register: uint64(g.arch.sp), offset: int64(depth)}
 	if !g.arch.linked {
 		s.offset += 8
 		s.ra = rule{kind: ruleAtCFA, offset: -8}
 	}
 	if depth != 0 {
-		if f.lost != 0 && pc >= f.lost {
-			return g.wideRule(Wide{Flags: WideInexpressible})
-		}
 		if f.own != 0 && pc >= f.own {
 			s.register, s.offset = uint64(g.arch.fp), f.distance
 		}
@@ -113,8 +117,6 @@ func (g *goCompiler) packed(f *goFrame, pc uint64, depth int32) content {
 		if g.arch.linked {
 			s.ra = rule{kind: ruleAtCFA, offset: f.offset + 8}
 		}
-	} else if f.lost != 0 && pc >= f.lost {
-		return g.wideRule(Wide{Flags: WideInexpressible})
 	}
 	return g.content(&s, false)
 }
@@ -140,21 +142,28 @@ func (g *goCompiler) frame(fn *binary.GoFunction) (goFrame, error) {
 		}
 	}
 	if !fn.WritesSP {
-		f.own = 0
-		return f, nil
-	}
-	if f.own != 0 {
+		f.own = 0 // it is, but the stack pointer is known everywhere
 		return f, nil
 	}
 	code, err := g.code(fn, fn.Entry, maxGoWriter)
 	if err != nil {
 		return f, err
 	}
-	if at, ok := g.arch.writesSP(code); ok {
+	at, ok := g.arch.writesSP(code)
+	switch {
+	case !ok:
+	case leavesStack[fn.Name]:
+		f.left = fn.Entry + uint64(at)
+	case f.own == 0:
 		f.lost = fn.Entry + uint64(at)
 	}
 	return f, nil
 }
+
+// leavesStack are the functions that leave a stack for good. What the first two
+// call begins a new one: the goroutine is parked, and another thread may run it
+// meanwhile. The third jumps into a goroutine.
+var leavesStack = map[string]bool{"runtime.mcall": true, "runtime.morestack": true, "gogo": true}
 
 const (
 	goPrologueBefore = 8       // bytes before the first change of the stack pointer is done

@@ -57,9 +57,10 @@ func atSP(code []byte, op byte, offset int32) int {
 	return 0
 }
 
-// writesSPX86 returns the offset behind the first instruction that sets the
-// stack pointer to something else: what looks like one in the bytes, because the
-// few functions that it is asked about are short.
+// writesSPX86 returns an offset before which the stack pointer is not set to
+// something else, and behind which it is: within the first instruction to do so.
+// What looks like one in the bytes is taken for one, because the few functions
+// that this is asked about are short.
 func writesSPX86(code []byte) (int, bool) {
 	for i := 0; i+3 <= len(code); i++ {
 		if code[i]&^0x07 != 0x48 { // REX.W, the extended register not being SP
@@ -74,7 +75,7 @@ func writesSPX86(code []byte) (int, bool) {
 			op == 0x87 && (ofSP || toSP),          // xchg
 			op == 0x83 && ofSP && modrm>>3&7 == 4, // and
 			op == 0x81 && ofSP && modrm>>3&7 == 4:
-			return i, true
+			return i + 1, true
 		}
 	}
 	return 0, false
@@ -126,7 +127,7 @@ func goPrologueARM64(code []byte, before int, done uint64, depth int32) (f goFra
 func writesSPARM64(code []byte) (int, bool) {
 	for i := 0; i+4 <= len(code); i += 4 {
 		if in := binary.LittleEndian.Uint32(code[i:]); in&0xfffffc1f == 0x9100001f && in>>5&31 != 31 {
-			return i, true
+			return i + 4, true
 		}
 	}
 	return 0, false

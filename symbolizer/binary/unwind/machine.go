@@ -28,6 +28,7 @@ type machine struct {
 
 	descriptions []description
 	rows         builder
+	callSites    int
 }
 
 // A description is an FDE: where its code is, relative to the machine's origin,
@@ -143,11 +144,12 @@ func (c *compiler) covers(start, size uint64) (end uint64, ok bool) {
 // that begins before an address; of two that begin at the same, the first in
 // the section.
 func (m *machine) compile() error {
-	kept := slices.CompactFunc(m.descriptions, func(a, b description) bool { return a.start == b.start })
-	m.statistics.Overlapping += len(m.descriptions) - len(kept)
-	for i, d := range kept {
-		if i+1 < len(kept) && kept[i+1].start < d.end {
-			d.end = kept[i+1].start
+	all := len(m.descriptions)
+	m.descriptions = slices.CompactFunc(m.descriptions, func(a, b description) bool { return a.start == b.start })
+	m.statistics.Overlapping += all - len(m.descriptions)
+	for i, d := range m.descriptions {
+		if i+1 < len(m.descriptions) && m.descriptions[i+1].start < d.end {
+			d.end = m.descriptions[i+1].start
 			m.statistics.Overlapping++
 		}
 		if err := m.run(d); err != nil {

@@ -182,12 +182,15 @@ func (v *verdict) compare(t testing.TB, path string, table *unwind.Table, all []
 			if !ok {
 				report(row.loc, fmt.Sprintf("cfa %s fp %s ra %s", row.cfa, row.fp, row.ra))
 			}
-			// Within what is one line to readelf, no row may begin.
+			// Other rows within what is one line to readelf must say the same.
 			for next < len(table.Rows) && table.Base+uint64(table.Rows[next].PC) <= row.loc {
 				next++
 			}
-			if next < len(table.Rows) && table.Base+uint64(table.Rows[next].PC) < until {
-				report(table.Base+uint64(table.Rows[next].PC), "that nothing changes there")
+			for ; next < len(table.Rows) && table.Base+uint64(table.Rows[next].PC) < until; next++ {
+				addr := table.Base + uint64(table.Rows[next].PC)
+				if ok, exotic := m.agrees(table, addr, row); !ok || !exotic {
+					report(addr, "that nothing changes there")
+				}
 			}
 		}
 		if i+1 == len(all) || all[i+1].start > end {
@@ -241,6 +244,10 @@ func (m describer) agrees(t *unwind.Table, addr uint64, want readelfRow) (ok, ex
 			}
 		}
 	}
+	// Where the CFA is known from SP again, what was said of FP by itself is over.
+	if want.fp == "exp" && row.Kind == unwind.KindSP && row.FP == 0 {
+		return want.cfa == cfa && want.ra == ra, true
+	}
 	return want.cfa == cfa && m.saved(want.fp, row) && want.ra == ra, false
 }
 
@@ -274,11 +281,15 @@ func (m describer) agreesWide(w unwind.Wide, want readelfRow) (ok, exotic bool) 
 	if w.Flags&unwind.WideInLinkRegister != 0 && (want.ra == "u" || want.ra == "" || want.ra == "s") {
 		ra = want.ra
 	}
+	// Behind a call, BX is where the function called has saved it.
+	if w.Flags&unwind.WideDeref != 0 && strings.HasPrefix(want.cfa, "rbx") && m.register(w.CFARegister) == m.sp && w.CFA < 0 {
+		return want.cfa == fmt.Sprintf("rbx%+d", w.After) && want.fp == fp && want.ra == ra, true
+	}
 	if w.Flags&unwind.WideDeref != 0 {
 		return want.cfa == "exp" && want.fp == fp && want.ra == ra, true
 	}
 	cfa := fmt.Sprintf("%s%+d", m.register(w.CFARegister), w.CFA)
-	return want.cfa == cfa && want.fp == fp && want.ra == ra, w.Flags&unwind.WideFPAtFP != 0
+	return want.cfa == cfa && want.fp == fp && want.ra == ra, m.register(w.CFARegister) == "rbx" || w.Flags&unwind.WideFPAtFP != 0
 }
 
 // register is readelf's name of a register.

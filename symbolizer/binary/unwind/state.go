@@ -116,7 +116,11 @@ func (c *compiler) compactSaved(s *state) (fp rule, flag Kind, ok bool) {
 		if s.fp.register != c.arch.fp || s.fp.offset != 0 {
 			return rule{}, 0, false
 		}
-		fp = rule{kind: ruleAtRegister}
+		// gcc does not take back what it said of the frame pointer when a function
+		// that realigned its stack gives up its frame.
+		if s.expression.kind != expressionNone || s.register != uint64(c.arch.sp) {
+			fp = rule{kind: ruleAtRegister}
+		}
 	default:
 		return rule{}, 0, false
 	}
