@@ -46,6 +46,11 @@ type goFrame struct {
 	// frame pointer tells where it was. left is where the goroutine's stack was
 	// left for good, so that a new one begins.
 	lost, left uint64
+	// moved says that the frame is given up by one instruction, after the frame
+	// pointer was restored.
+	moved bool
+	// released is where that was done in the part of the function at hand.
+	released uint64
 	// offset is the distance from the CFA to the saved frame pointer, and
 	// distance that from the function's own frame pointer to the CFA.
 	offset, distance int64
@@ -73,9 +78,15 @@ func (g *goCompiler) function(fn *binary.GoFunction) error {
 	if err != nil {
 		return err
 	}
-	marks := []uint64{frame.saved, frame.own, frame.lost, frame.left}
+	marks := []uint64{frame.saved, frame.own, frame.lost, frame.left, 0}
 	from := fn.Entry
-	for _, depth := range fn.Depths {
+	for i, depth := range fn.Depths {
+		if frame.moved && frame.own != 0 && i+1 < len(fn.Depths) && fn.Depths[i+1].Bytes == 0 {
+			if frame.released, err = g.released(fn, depth.Until); err != nil {
+				return err
+			}
+			marks[len(marks)-1] = frame.released
+		}
 		for from < depth.Until {
 			next := depth.Until
 			for _, mark := range marks {
@@ -108,7 +119,7 @@ func (g *goCompiler) packed(f *goFrame, pc uint64, depth int32) content {
 		s.ra = rule{kind: ruleAtCFA, offset: -8}
 	}
 	if depth != 0 {
-		if f.own != 0 && pc >= f.own {
+		if f.own != 0 && pc >= f.own && (f.released == 0 || pc < f.released) {
 			s.register, s.offset = uint64(g.arch.fp), f.distance
 		}
 		if f.saved != 0 && pc >= f.saved {
@@ -158,6 +169,17 @@ func (g *goCompiler) frame(fn *binary.GoFunction) (goFrame, error) {
 		f.lost = fn.Entry + uint64(at)
 	}
 	return f, nil
+}
+
+// released returns where the frame pointer is the caller's again, in a function
+// that gives up its frame at an address.
+func (g *goCompiler) released(fn *binary.GoFunction, until uint64) (uint64, error) {
+	before := min(goPrologueBefore, until-fn.Entry)
+	code, err := g.code(fn, until-before, int(before))
+	if err != nil {
+		return 0, err
+	}
+	return until - uint64(goReleaseX86(code)), nil
 }
 
 // leavesStack are the functions that leave a stack for good. What the first two

@@ -32,12 +32,26 @@ func goPrologueX86(code []byte, before int, done uint64, depth int32) (f goFrame
 		return f
 	}
 	if n := atSP(rest, 0x89, depth-8); n > 0 {
-		f.saved = done + uint64(n)
+		f.saved, f.moved = done+uint64(n), true
 		if m := atSP(rest[n:], 0x8d, depth-8); m > 0 {
 			f.own = f.saved + uint64(m)
 		}
 	}
 	return f
+}
+
+// goReleaseX86 returns the length of the instruction that the code ends with and
+// that gives up a frame at once, as Go before 1.21 does: add $n, %rsp. The frame
+// pointer was restored before it.
+func goReleaseX86(code []byte) int {
+	n := len(code)
+	switch {
+	case n >= 4 && code[n-4] == 0x48 && code[n-3] == 0x83: // an 8-bit number
+		return 4
+	case n >= 7 && code[n-7] == 0x48 && code[n-6] == 0x81:
+		return 7
+	}
+	return 0
 }
 
 // atSP returns the length of the instruction op between %rbp and the memory at

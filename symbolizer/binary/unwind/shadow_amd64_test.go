@@ -1,6 +1,9 @@
 package unwind
 
-import "syscall"
+import (
+	"fmt"
+	"syscall"
+)
 
 // A shadow is what is known of one stack.
 type shadow struct {
@@ -10,7 +13,11 @@ type shadow struct {
 }
 
 // A shadowFrame is what a caller had when it called, and will have again.
-type shadowFrame struct{ cfa, ret, fp uint64 }
+type shadowFrame struct {
+	cfa, ret, fp uint64
+	interrupted  bool // by a signal: the return address is not below the CFA
+	rewritten    bool // by the function itself, which will return to another caller
+}
 
 // follow notes what an instruction did to the stack.
 func (s *steppedThread) follow(before *syscall.PtraceRegs, kind instruction, delivered int) {
@@ -25,8 +32,8 @@ func (s *steppedThread) follow(before *syscall.PtraceRegs, kind instruction, del
 			stack.sp = before.Rsp
 			stack = s.stacks[0]
 		}
-		stack.frames = append(stack.frames, shadowFrame{before.Rsp, before.Rip, before.Rbp},
-			shadowFrame{now.Rsp + 8, s.word(now.Rsp), now.Rbp})
+		stack.frames = append(stack.frames, shadowFrame{before.Rsp, before.Rip, before.Rbp, true, false},
+			shadowFrame{now.Rsp + 8, s.word(now.Rsp), now.Rbp, false, false})
 		return
 	}
 	if far(now.Rsp, before.Rsp) {
@@ -35,7 +42,7 @@ func (s *steppedThread) follow(before *syscall.PtraceRegs, kind instruction, del
 	}
 	switch {
 	case kind == call && now.Rsp == before.Rsp-8 && now.Rip != before.Rip:
-		stack.frames = append(stack.frames, shadowFrame{now.Rsp + 8, s.word(now.Rsp), before.Rbp})
+		stack.frames = append(stack.frames, shadowFrame{now.Rsp + 8, s.word(now.Rsp), before.Rbp, false, false})
 	case kind == ret && len(stack.frames) > 0 && stack.frames[len(stack.frames)-1].cfa == now.Rsp:
 		stack.frames = stack.frames[:len(stack.frames)-1]
 	default:
@@ -86,4 +93,8 @@ func (s *steppedThread) switched(before *syscall.PtraceRegs) {
 	}
 	s.stacks = append([]*shadow{{}}, s.stacks...)
 	s.stacks = s.stacks[:min(len(s.stacks), 64)]
+}
+
+func (f *shadowFrame) String() string {
+	return fmt.Sprintf("%#x [cfa %#x, fp %#x]", f.ret, f.cfa, f.fp)
 }
