@@ -2,6 +2,7 @@ package unwind
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
 )
@@ -119,11 +120,13 @@ func (c *common) read(in *cursor, b bases, off uint64) bool {
 	return c.augment(in, augmentation, b, off)
 }
 
-// augment reads the augmentation data that begins with a 'z'. Letters that are
-// not known end it, because its length is.
+// augment reads the augmentation data. Letters that are not known end it, because
+// its length is known.
 func (c *common) augment(in *cursor, letters string, b bases, off uint64) bool {
 	if letters[0] != 'z' {
-		return false
+		// Without a length only letters without data can be understood.
+		c.signal = strings.Contains(letters, "S")
+		return !in.bad && strings.Trim(letters, "SBG") == ""
 	}
 	c.augmented = true
 	length := in.uleb()

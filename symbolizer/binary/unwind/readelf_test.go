@@ -33,6 +33,15 @@ type readelfCode struct {
 // readelfFrames returns what readelf says about all code of a file, ascending.
 func readelfFrames(t testing.TB, path, fp string) []readelfCode {
 	t.Helper()
+	if all := readelfSection(t, path, ".eh_frame", fp); len(all) > 0 {
+		return all
+	}
+	return readelfSection(t, path, ".debug_frame", fp)
+}
+
+// readelfSection returns what one section says.
+func readelfSection(t testing.TB, path, section, fp string) []readelfCode {
+	t.Helper()
 	cmd := exec.Command(tool(t, "readelf"), "--debug-dump=frames-interp", path)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -47,6 +56,7 @@ func readelfFrames(t testing.TB, path, fp string) []readelfCode {
 	var rows *[]readelfRow // of the CIE or FDE that is being read
 	var common []readelfRow
 	var offset string
+	skip := true
 	flush := func() {
 		if offset != "" {
 			commons[offset] = common
@@ -63,11 +73,8 @@ func readelfFrames(t testing.TB, path, fp string) []readelfCode {
 		case strings.HasPrefix(lines.Text(), "Contents of the "):
 			flush()
 			clear(commons)
-			// Where there is .eh_frame, the other says the same once more.
-			if fields[3] == ".debug_frame" && len(all) > 0 {
-				for lines.Scan() {
-				}
-			}
+			rows, skip = nil, fields[3] != section
+		case skip:
 		case len(fields) > 3 && fields[3] == "CIE":
 			flush()
 			offset, rows = fields[0], &common
