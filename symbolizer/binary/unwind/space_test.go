@@ -17,6 +17,7 @@ type space struct {
 	mapped  []mapped
 	tables  map[string]*Table
 	missing map[uint64]bool // pages
+	vdso    []byte          // if the process is gone
 }
 
 type mapped struct {
@@ -66,11 +67,15 @@ func (s *space) name(pc uint64) string {
 // load reads which code the process has mapped.
 func (s *space) load() {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", s.pid))
-	if err != nil {
-		return
+	if err == nil {
+		s.parse(string(text))
 	}
+}
+
+// parse takes over a list of mappings.
+func (s *space) parse(text string) {
 	s.mapped = s.mapped[:0]
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
 		if len(fields) < 6 || !strings.Contains(fields[1], "x") {
 			continue
@@ -104,14 +109,17 @@ func (s *space) load() {
 
 func (s *space) open(m mapped) (*elf.File, func(), error) {
 	if m.path == "[vdso]" {
-		memory, err := os.Open(fmt.Sprintf("/proc/%d/mem", s.pid))
-		if err != nil {
-			return nil, nil, err
-		}
-		defer memory.Close()
-		image := make([]byte, m.end-m.start)
-		if _, err := memory.ReadAt(image, int64(m.start)); err != nil {
-			return nil, nil, err
+		image := s.vdso
+		if image == nil {
+			memory, err := os.Open(fmt.Sprintf("/proc/%d/mem", s.pid))
+			if err != nil {
+				return nil, nil, err
+			}
+			defer memory.Close()
+			image = make([]byte, m.end-m.start)
+			if _, err := memory.ReadAt(image, int64(m.start)); err != nil {
+				return nil, nil, err
+			}
 		}
 		f, err := elf.Open(strings.NewReader(string(image)), int64(len(image)))
 		return f, func() {}, err
