@@ -70,14 +70,14 @@ func (m *machine) readCommon(at uint64) (*common, error) {
 	if !common.read(&c, m.bases, r.body) {
 		return nil, fmt.Errorf("the CIE at %#x: %w", at, binary.ErrMalformed)
 	}
-	if common.returns != uint64(m.arch.ra) {
-		return nil, fmt.Errorf("the CIE at %#x returns by register %d: %w", at, common.returns, binary.ErrMalformed)
-	}
 	p := program{machine: m, common: common}
 	if !p.run(&c) {
 		return nil, fmt.Errorf("the instructions of the CIE at %#x: %w", at, binary.ErrMalformed)
 	}
 	common.initial = p.state
+	if common.returns != uint64(m.arch.ra) {
+		common.initial.ra.kind = ruleOther // hand-written code that returns by another register
+	}
 	return common, nil
 }
 

@@ -24,9 +24,10 @@ type Limits struct {
 
 const (
 	defaultRows = 8 << 20
-	// maxSection bounds .eh_frame and .debug_frame: offsets in them are kept in 32
-	// bits. maxInflated bounds a compressed one, which lies in memory.
-	maxSection  = 1<<32 - 1
+	// maxSection bounds .eh_frame and .debug_frame; those of the largest browsers
+	// and compilers have some 40 MB. maxInflated bounds a compressed one, which
+	// lies in memory.
+	maxSection  = 256 << 20
 	maxInflated = 64 << 20
 )
 

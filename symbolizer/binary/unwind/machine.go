@@ -12,6 +12,9 @@ const (
 	// maxDescriptions bounds how many pieces of code a file may describe. The
 	// largest browsers have a million.
 	maxDescriptions = 4 << 20
+	// maxEmpty bounds how many records may have nothing in them. There is one at
+	// the end, and linkers that do not look leave one of each object file.
+	maxEmpty = 1 << 20
 	// maxSteps bounds how many instructions are executed, so that a file cannot
 	// repeat long common parts for each description. Real files have two for each
 	// row.
@@ -43,6 +46,7 @@ type description struct {
 // and it is one more thing that could lie.
 func (m *machine) scan() error {
 	size := m.section.source.section.Size
+	empty := 0
 	for off := uint64(0); size-off >= 4; {
 		r, err := m.section.record(off)
 		if err != nil {
@@ -50,8 +54,11 @@ func (m *machine) scan() error {
 		}
 		off = r.next
 		if r.body == r.next {
-			if r.next == r.offset+4 && m.section.terminated {
+			if m.section.terminated {
 				break
+			}
+			if empty++; empty > maxEmpty {
+				return fmt.Errorf("more than %d records of nothing: %w", maxEmpty, binary.ErrMalformed)
 			}
 			continue
 		}
