@@ -106,7 +106,7 @@ type goRecord struct {
 func (t *GoTable) function(i int) (goRecord, error) {
 	f := t.functions[i]
 	at := uint64(f.record)
-	var b [goFuncSize]byte
+	b := &t.record
 	if err := t.fill(b[:], t.records, at); err != nil {
 		return goRecord{}, err
 	}

@@ -65,6 +65,10 @@ type GoTable struct {
 	inlining  bool   // inline is known
 	remaining int    // steps that lookups may still decode
 	window    window
+
+	// Room for what is read at a time.
+	record [goFuncSize]byte
+	four   [4]byte
 }
 
 // A goFunction says where a function begins, relative to GoTable.text, and

@@ -60,9 +60,9 @@ func (t *GoTable) fill(data []byte, r region, off uint64) error {
 
 // word reads four bytes at off within a region.
 func (t *GoTable) word(r region, off uint64) (uint32, error) {
-	var b [4]byte
-	if err := t.fill(b[:], r, off); err != nil {
+	b := t.four[:]
+	if err := t.fill(b, r, off); err != nil {
 		return 0, err
 	}
-	return t.order.Uint32(b[:]), nil
+	return t.order.Uint32(b), nil
 }

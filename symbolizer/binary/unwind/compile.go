@@ -29,6 +29,8 @@ const (
 	// lies in memory.
 	maxSection  = 256 << 20
 	maxInflated = 64 << 20
+	// maxEstimate bounds how many rows are made room for before they are known.
+	maxEstimate = 1 << 20
 )
 
 // Compile makes the table of a binary. The error wraps ErrNoTable,
@@ -102,6 +104,11 @@ func (c *compiler) frames(golang bool) ([]Row, error) {
 	m.bases.data = c.address(".got.plt", ".got")
 	if err := m.scan(); err != nil {
 		return nil, err
+	}
+	// Compilers need some 5 to 8 bytes for what becomes a row. Growing by steps
+	// would take several times the memory.
+	if len(m.descriptions) > 0 {
+		m.rows.rows = make([]Row, 0, min(section.source.section.Size/6, uint64(c.limit), maxEstimate))
 	}
 	if err := m.compile(); err != nil {
 		return nil, err

@@ -78,7 +78,7 @@ func (g *goCompiler) function(fn *binary.GoFunction) error {
 	if err != nil {
 		return err
 	}
-	marks := []uint64{frame.saved, frame.own, frame.lost, frame.left, 0}
+	marks := [...]uint64{frame.saved, frame.own, frame.lost, frame.left, 0}
 	from := fn.Entry
 	for i, depth := range fn.Depths {
 		if frame.moved && frame.own != 0 && i+1 < len(fn.Depths) && fn.Depths[i+1].Bytes == 0 {

@@ -31,6 +31,7 @@ type machine struct {
 
 	descriptions []description
 	rows         builder
+	saved        []state // room for a program's
 	callSites    int
 }
 
@@ -176,8 +177,10 @@ func (m *machine) run(d description) error {
 	if err != nil {
 		return err
 	}
-	p := program{machine: m, common: common, state: common.initial, described: true, pc: uint64(d.start), end: uint64(d.end), off: r.body}
-	if !p.run(&c) {
+	p := program{machine: m, common: common, state: common.initial, described: true, pc: uint64(d.start), end: uint64(d.end), off: r.body, saved: m.saved[:0]}
+	ok := p.run(&c)
+	m.saved = p.saved[:0]
+	if !ok {
 		m.statistics.Malformed++
 		m.rows.add(p.pc, none)
 		return nil
