@@ -360,7 +360,7 @@ func TestAgainstReadelf(t *testing.T) {
 	tool(t, "readelf")
 	files := elfFiles(t)
 	if os.Getenv("NARROWS_TEST_FULL") == "" {
-		files = sample(files, 60, 4<<20)
+		files = sample(files, 40, 4<<20)
 		files = append(files, systemFiles("/lib/*/libc.so.6", "/lib/*/libcrypto.so.3", "/usr/bin/python3.11", "/lib*/*/ld-linux-*.so.*", "/lib/*/libm.so.6")...)
 	}
 	work := make(chan string)

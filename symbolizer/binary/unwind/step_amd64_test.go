@@ -20,7 +20,6 @@ type steppedThread struct {
 	code   map[uint64]instruction
 	space  *space
 	stacks []*shadow // the current one first
-	limit  int
 
 	checked, walked, deepest                   int
 	signals, switches                          int

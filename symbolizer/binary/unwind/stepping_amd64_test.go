@@ -71,7 +71,7 @@ func TestSteppingC(t *testing.T) {
 	if !s.run(10_000_000) {
 		t.Error("the program did not come to its end")
 	}
-	s.expect(80_000, 15, KindSP, KindFP, KindPLT, KindSignal, KindWide)
+	s.expect(80_000, 10, KindSP, KindFP, KindPLT, KindSignal, KindWide)
 	if s.signals != 2 || s.switches == 0 {
 		t.Errorf("%d signals, %d changes of the stack; want 2 and some", s.signals, s.switches)
 	}
@@ -82,8 +82,8 @@ func TestSteppingExceptions(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	s := startStepped(t, syscall.SIGUSR1, build(t, nil, "g++", "-O2", "-fomit-frame-pointer", "-o", "OUT", "throw.cc"))
-	s.run(steps(100_000))
-	s.expect(80_000, 14, KindSP, KindFP)
+	s.run(steps(60_000))
+	s.expect(50_000, 10, KindSP, KindFP)
 }
 
 // TestSteppingGo does it for Go programs of several versions, from the beginning
@@ -100,8 +100,8 @@ func TestSteppingGo(t *testing.T) {
 				defer runtime.UnlockOSThread()
 				environment := []string{"GOTOOLCHAIN=" + version, "CGO_ENABLED=" + cgo, "GOFLAGS=", "GOWORK=off"}
 				s := startStepped(t, syscall.SIGUSR1, build(t, environment, "go", "build", "-C", "gostacks", "-o", "OUT", "."))
-				s.run(steps(50_000))
-				s.expect(40_000, 25, KindSP, KindFP)
+				s.run(steps(30_000))
+				s.expect(25_000, 15, KindSP, KindFP)
 			})
 		}
 	}

@@ -61,7 +61,11 @@ func main() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR2)
 	syscall.Kill(os.Getpid(), syscall.SIGUSR1)
-	total := deep(40) + large(3) + panics(1) + int(floats(2))
+	total := 0
+	for i := 0; i < 10; i++ {
+		total += deep(30 + i)
+	}
+	total += large(3) + panics(1) + int(floats(2))
 	total += calls(total)
 	words := map[string]int{}
 	for _, word := range strings.Fields("the quick brown fox jumps over the lazy dog") {
