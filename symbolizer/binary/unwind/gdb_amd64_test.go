@@ -24,11 +24,6 @@ func TestAgainstGDB(t *testing.T) {
 	if err != nil {
 		t.Skipf("gdb cannot run a program here: %v", err)
 	}
-	type stop struct {
-		Registers, Frames []uint64
-		Maps, VDSO        string
-		Stack             [][2]any
-	}
 	space := newSpace(t, 0)
 	stops, deepest, handlers := 0, 0, 0
 	lines := bufio.NewScanner(bytes.NewReader(out))
@@ -38,31 +33,11 @@ func TestAgainstGDB(t *testing.T) {
 		if !ok {
 			continue
 		}
-		var s stop
-		decoder := json.NewDecoder(strings.NewReader(text))
-		decoder.UseNumber()
-		if err := decoder.Decode(&s); err != nil {
-			t.Fatal(err)
-		}
-		var parts []Snapshot
-		for _, part := range s.Stack {
-			address, err := part[0].(json.Number).Int64()
-			if err != nil {
-				t.Fatal(err)
-			}
-			data, err := hex.DecodeString(part[1].(string))
-			if err != nil {
-				t.Fatal(err)
-			}
-			parts = append(parts, Snapshot{uint64(address), data})
-		}
-		if space.vdso, err = hex.DecodeString(s.VDSO); err != nil {
-			t.Fatal(err)
-		}
+		s := readStop(t, text)
+		space.vdso = s.vdso
 		space.parse(s.Maps)
-		r := Registers{PC: s.Registers[16], SP: s.Registers[7], FP: s.Registers[6], Others: s.Registers[:16]}
 		w := Walker{Find: space.find}
-		frames, end := w.Walk(nil, r, parts...)
+		frames, end := w.Walk(nil, s.registers(), s.parts...)
 		stops++
 		deepest = max(deepest, len(frames))
 		same := len(frames) == len(s.Frames) && end == EndComplete
@@ -85,6 +60,46 @@ func TestAgainstGDB(t *testing.T) {
 	if stops < 40 || deepest < 10 || handlers < 4 {
 		t.Errorf("%d stacks of up to %d frames, %d with a signal's frame: too few to show anything", stops, deepest, handlers)
 	}
+}
+
+// A stop is a line of testdata/stops.py.
+type stop struct {
+	Registers, Frames []uint64
+	Maps, VDSO        string
+	Stack             [][2]any // address, hexadecimal digits
+
+	parts []Snapshot
+	vdso  []byte
+}
+
+func readStop(t *testing.T, text string) *stop {
+	t.Helper()
+	var s stop
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	err := decoder.Decode(&s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range s.Stack {
+		address, err := part[0].(json.Number).Int64()
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := hex.DecodeString(part[1].(string))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.parts = append(s.parts, Snapshot{uint64(address), data})
+	}
+	if s.vdso, err = hex.DecodeString(s.VDSO); err != nil {
+		t.Fatal(err)
+	}
+	return &s
+}
+
+func (s *stop) registers() Registers {
+	return Registers{PC: s.Registers[16], SP: s.Registers[7], FP: s.Registers[6], Others: s.Registers[:16]}
 }
 
 func names(s *space, frames []uint64) string {

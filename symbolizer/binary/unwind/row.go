@@ -14,9 +14,9 @@ const (
 	KindSP Kind = 2
 	// KindFP is CFA = FP + 8*CFA.
 	KindFP Kind = 3
-	// KindFPDeref is CFA = *(FP + 8*CFA): the realigned stacks of gcc. Row.FP is
-	// 1 where the caller's frame pointer is at FP itself, not a distance from the
-	// CFA, which is not constant here.
+	// KindFPDeref is CFA = *(FP + 8*CFA): the realigned stacks of gcc, where the CFA
+	// is no constant distance from FP. So Row.FP is 1 if the caller's frame pointer
+	// is in memory at FP itself; if it is negative or 0 it means what it always does.
 	KindFPDeref Kind = 4
 	// KindPLT is the entry of an x86-64 procedure linkage table, which pushes a
 	// word half-way: CFA = SP + 8*CFA, and 8 more if PC&15 >= Row.FP. The frame

@@ -60,6 +60,7 @@ func init() { runtime.LockOSThread() }
 func main() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR2)
+	deep(60) // makes the stack large enough not to grow at once
 	syscall.Kill(os.Getpid(), syscall.SIGUSR1)
 	total := 0
 	for i := 0; i < 10; i++ {
