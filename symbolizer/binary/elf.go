@@ -32,8 +32,9 @@ const (
 	sectionNoBits             = 8
 	sectionDynamicSymbolTable = 11
 
-	sectionFlagAlloc   = 0x2
-	sectionFlagExecute = 0x4
+	sectionFlagAlloc      = 0x2
+	sectionFlagExecute    = 0x4
+	sectionFlagCompressed = 0x800
 
 	sectionFlagCompressed = 0x800
 
