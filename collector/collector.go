@@ -11,6 +11,7 @@
 //
 //	collector/lifecycle   forks, execs, mappings, exits: the kernel's records
 //	collector/process     identity, mappings, files
+//	collector/jit         names of code that programs make while they run
 //	collector/core        the maps all programs share
 //	collector/cpu         the CPU sampler
 //	collector/replay      the order of time; what benchmark ran when
@@ -37,6 +38,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/core"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/replay"
@@ -58,6 +60,7 @@ type Collector struct {
 	core     *core.Core
 	stream   *lifecycle.Stream
 	binaries *process.Binaries
+	jit      *jit.Watcher
 	sampler  *cpu.Sampler
 	events   *ringbuf.Reader
 
@@ -118,6 +121,12 @@ func (c *Collector) open() error {
 		return err
 	}
 	c.unscanned = unreadable
+	c.jit = jit.New(accounting.Monotonic)
+	for _, s := range scanned {
+		if slices.ContainsFunc(s.Mappings, func(m process.Mapping) bool { return jit.Anonymous(m.Binary.Path) }) {
+			c.jit.Watch(s.PID)
+		}
+	}
 	if c.events, err = ringbuf.NewReader(c.core.Events()); err != nil {
 		return fmt.Errorf("opening the ring buffer: %w", err)
 	}
@@ -141,6 +150,7 @@ func (c *Collector) newReplayer(scanned []process.Scanned) *replayer {
 		tickCost:  tickCost,
 		selection: c.config.Selection,
 		cgroups:   map[uint64]bool{},
+		names:     c.jit,
 		wall: func(monotonic uint64) time.Time {
 			return started.Add(time.Duration(int64(monotonic - startedMonotonic)))
 		},
@@ -192,6 +202,12 @@ func (c *Collector) Binary(m *profile.Mapping) (io.ReaderAt, int64, error) {
 	return c.binaries.Find(m.File, m.BuildID)
 }
 
+// DebugFile gives the bytes of the separate debug file of the file behind a mapping of
+// a window's profile, if there is one.
+func (c *Collector) DebugFile(m *profile.Mapping) (io.ReaderAt, int64, error) {
+	return c.binaries.DebugFile(m.File, m.BuildID)
+}
+
 // Stop ends the recording, delivers the last window, detaches everything and says
 // how it went. The files that Binary gives stay open until Close.
 func (c *Collector) Stop() (Report, error) {
@@ -227,6 +243,9 @@ func (c *Collector) close() error {
 	}
 	if c.core != nil {
 		failures = append(failures, c.core.Close())
+	}
+	if c.jit != nil {
+		failures = append(failures, c.jit.Close())
 	}
 	if c.binaries != nil {
 		failures = append(failures, c.binaries.Close())

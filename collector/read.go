@@ -70,6 +70,7 @@ func (c *Collector) readLifecycle(ctx context.Context) {
 		case lifecycle.Exec:
 			e.container = process.Container(event.PID)
 		}
+		c.jit.Apply(event)
 		c.queue.Push(event.Time, e)
 	}
 	for ctx.Err() == nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/replay"
@@ -36,6 +37,11 @@ type (
 	}
 )
 
+// jitNames names code that programs made while they ran.
+type jitNames interface {
+	Name(pid uint32, addr, time uint64) (*jit.Function, bool)
+}
+
 // replayer applies events in the order of their times and gathers the samples into
 // windows. It is used by one goroutine.
 type replayer struct {
@@ -48,6 +54,7 @@ type replayer struct {
 	tickCost  time.Duration // of one tick, to the CPU it comes to
 	selection Selection
 	cgroups   map[uint64]bool
+	names     jitNames // nil if no code is named that programs made
 	wall      func(monotonic uint64) time.Time
 
 	index     int

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/pprof/profile"
 
+	"github.com/narrows-profiler/narrows/symbolizer/binary"
 	"github.com/narrows-profiler/narrows/symbolizer/kallsyms"
 )
 
@@ -25,10 +26,23 @@ type Binaries interface {
 	Binary(m *profile.Mapping) (r io.ReaderAt, size int64, err error)
 }
 
+// DebugFiles finds the separate files with the debug information of binaries. The
+// privileged side implements it; it decides where to look.
+type DebugFiles interface {
+	// DebugFile returns the bytes of the file that want means and how many there
+	// are, after checking that it is that file. m is the mapping of the binary. The
+	// reader is used and closed like that of a binary. An error says that there is
+	// none.
+	DebugFile(m *profile.Mapping, want binary.DebugLink) (r io.ReaderAt, size int64, err error)
+}
+
 // A Config says what a Symbolizer names frames with.
 type Config struct {
 	// Binaries opens binaries. With nil, no native frame is named.
 	Binaries Binaries
+	// DebugFiles finds debug information outside of binaries. With nil, none is
+	// looked for.
+	DebugFiles DebugFiles
 	// Kernel names kernel frames; it must be of the kernel, and of the boot,
 	// that was profiled. With nil, none is named.
 	Kernel *kallsyms.Table

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/pprof/profile"
 
+	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/process"
 )
 
@@ -23,6 +24,9 @@ import (
 type Frame struct {
 	Binary  *process.Binary
 	Address uint64
+	// Function is what only this host can name: code that the program made while it
+	// ran. It is nil for everything else.
+	Function *jit.Function
 }
 
 // Labels are what a sample carries beside its stack; empty ones are left out.
@@ -112,6 +116,7 @@ func (b *Builder) hash(stack []Frame) (uint64, uint64) {
 		binary.NativeEndian.PutUint64(buffer[:], f.Address)
 		second.Write(buffer[:])
 		maphash.WriteComparable(&second, f.Binary)
+		maphash.WriteComparable(&second, f.Function)
 	}
 	return first.Sum64(), second.Sum64()
 }

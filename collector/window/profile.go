@@ -5,10 +5,14 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/pprof/profile"
 
+	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
 )
 
@@ -23,6 +27,7 @@ type writer struct {
 	profile   *profile.Profile
 	mappings  map[mappingKey]*profile.Mapping
 	locations map[Frame]*profile.Location
+	functions map[*jit.Function]*profile.Function
 }
 
 // mappingKey tells mappings apart as a reader of the profile would: two files of
@@ -41,7 +46,8 @@ func newWriter(types []*profile.ValueType, period Period, start time.Time, durat
 		copied := *t
 		p.SampleType = append(p.SampleType, &copied)
 	}
-	return &writer{profile: p, mappings: map[mappingKey]*profile.Mapping{}, locations: map[Frame]*profile.Location{}}
+	return &writer{profile: p, mappings: map[mappingKey]*profile.Mapping{}, locations: map[Frame]*profile.Location{},
+		functions: map[*jit.Function]*profile.Function{}}
 }
 
 func (w *writer) sample(g *gathered) {
@@ -81,9 +87,37 @@ func (w *writer) location(f Frame) *profile.Location {
 	} else {
 		l.Mapping = w.mapping(mappingKey{path: f.Binary.Path, buildID: f.Binary.BuildID}, 0, math.MaxUint64, 0)
 	}
+	if f.Function != nil {
+		l.Line = []profile.Line{{Function: w.function(f.Function)}}
+	}
 	w.locations[f] = l
 	w.profile.Location = append(w.profile.Location, l)
 	return l
+}
+
+// function is a function of code that a program made. Its name is the program's own
+// word, so it is made safe to print.
+func (w *writer) function(f *jit.Function) *profile.Function {
+	if known, ok := w.functions[f]; ok {
+		return known
+	}
+	added := &profile.Function{
+		ID: uint64(len(w.profile.Function) + 1), Name: printable(f.Name), SystemName: printable(f.SystemName),
+		Filename: printable(f.File), StartLine: int64(f.StartLine),
+	}
+	w.functions[f] = added
+	w.profile.Function = append(w.profile.Function, added)
+	return added
+}
+
+// printable is a text without what could steer a terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 func segmentOf(f Frame) (binary.Segment, string, bool) {

@@ -16,6 +16,7 @@ import (
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
 	"github.com/narrows-profiler/narrows/symbolizer"
+	"github.com/narrows-profiler/narrows/symbolizer/debuginfod"
 	"github.com/narrows-profiler/narrows/symbolizer/kallsyms"
 )
 
@@ -29,6 +30,7 @@ type Sink interface {
 type Recording struct {
 	collector  *collector.Collector
 	symbolizer *symbolizer.Symbolizer
+	servers    *debuginfod.Client // nil if none may be asked
 	sink       Sink
 	summary    summary
 	consumer   sync.WaitGroup
@@ -38,17 +40,23 @@ type Recording struct {
 
 // Start begins a recording whose windows go to the sink. ctx bounds the work on
 // the windows, not the recording: end that with Stop.
-func Start(ctx context.Context, config collector.Config, sink Sink) (*Recording, error) {
+func Start(ctx context.Context, config collector.Config, sink Sink, options ...Option) (*Recording, error) {
+	r := &Recording{sink: sink, failed: make(chan struct{}), summary: newSummary()}
+	for _, apply := range options {
+		apply(r)
+	}
 	c, err := collector.Start(config)
 	if err != nil {
-		return nil, fmt.Errorf("starting the recording: %w", err)
+		return nil, errors.Join(fmt.Errorf("starting the recording: %w", err), r.closeServers())
 	}
-	r := &Recording{collector: c, sink: sink, failed: make(chan struct{}), summary: newSummary()}
+	r.collector = c
 	kernel, err := kernelSymbols()
 	if err != nil {
 		r.summary.warn(fmt.Sprintf("kernel functions have no names: %v", err))
 	}
-	r.symbolizer = symbolizer.New(symbolizer.Config{Binaries: mapped{c}, Kernel: kernel})
+	r.symbolizer = symbolizer.New(symbolizer.Config{
+		Binaries: mapped{c}, DebugFiles: debugFiles{ctx, c, r.servers}, Kernel: kernel,
+	})
 	r.consumer.Go(func() { r.consume(ctx) })
 	return r, nil
 }
@@ -89,9 +97,16 @@ func (r *Recording) Stop() (session.Summary, error) {
 	report, err := r.collector.Stop()
 	r.consumer.Wait()
 	r.summary.report(report)
-	err = errors.Join(err, r.failure, r.symbolizer.Close(), r.collector.Close())
+	err = errors.Join(err, r.failure, r.symbolizer.Close(), r.collector.Close(), r.closeServers())
 	r.summary.cost(report)
 	return r.summary.Summary, err
+}
+
+func (r *Recording) closeServers() error {
+	if r.servers == nil {
+		return nil
+	}
+	return r.servers.Close()
 }
 
 // kernelSymbols reads the names of the running kernel's functions.
