@@ -86,7 +86,7 @@ func Start(config Config) (*Collector, error) {
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	c := &Collector{config: config, windows: make(chan Window, 4), stop: func() {}}
+	c := &Collector{config: config, windows: make(chan Window, 1), stop: func() {}}
 	if err := c.open(); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
@@ -134,7 +134,7 @@ func (c *Collector) open() error {
 		return err
 	}
 	c.replayer = c.newReplayer(scanned)
-	return c.mark(false)
+	return c.mark(scheduled)
 }
 
 func (c *Collector) newReplayer(scanned []process.Scanned) *replayer {
@@ -211,7 +211,7 @@ func (c *Collector) DebugFile(m *profile.Mapping) (io.ReaderAt, int64, error) {
 // Stop ends the recording, delivers the last window, detaches everything and says
 // how it went. The files that Binary gives stay open until Close.
 func (c *Collector) Stop() (Report, error) {
-	err := c.mark(true)
+	err := c.mark(last)
 	err = errors.Join(err, c.sampler.Stop(), c.events.Flush())
 	c.stop()
 	c.readers.Wait()
@@ -253,9 +253,9 @@ func (c *Collector) close() error {
 	return errors.Join(failures...)
 }
 
-// mark ends one window and begins the next, at the moment at which the CPUs' times
-// are read.
-func (c *Collector) mark(last bool) error {
+// mark ends one window and begins the next, or lets it end here, at the moment at
+// which the CPUs' times are read.
+func (c *Collector) mark(kind boundaryKind) error {
 	count, err := c.sampler.Count()
 	if err != nil {
 		return err
@@ -264,7 +264,7 @@ func (c *Collector) mark(last bool) error {
 	if err != nil {
 		return err
 	}
-	c.queue.Push(reading.Time, boundary{reading: reading, count: count, last: last})
+	c.queue.Push(reading.Time, boundary{reading: reading, count: count, kind: kind})
 	return nil
 }
 

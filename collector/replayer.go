@@ -33,9 +33,24 @@ type (
 	boundary struct {
 		reading accounting.Reading
 		count   uint64 // the event source's own count, in its unit
-		last    bool
+		kind    boundaryKind
 	}
 )
+
+// boundaryKind says when a boundary ends a window.
+type boundaryKind int
+
+const (
+	scheduled boundaryKind = iota
+	possible               // only if the window's stacks have become too many
+	last                   // and none begins
+)
+
+// MaxWindowFrames is how many frames the distinct stacks of a window may have
+// together before it ends at the next possible boundary: they take 12 bytes each
+// until the window is written. Ten seconds of two busy CPUs at 99 Hz stay below it
+// with stacks of 500 frames that all differ.
+const MaxWindowFrames = 1 << 20
 
 // jitNames names code that programs made while they ran.
 type jitNames interface {
@@ -111,12 +126,15 @@ func (r *replayer) sample(s cpu.Sample) {
 
 // boundary closes the window that ends here, if there is one, and opens the next.
 func (r *replayer) boundary(b boundary) {
+	if b.kind == possible && (r.opened == nil || r.cpu.Frames() < MaxWindowFrames) {
+		return
+	}
 	if r.opened != nil {
 		r.close(*r.opened, b)
 		r.index++
 	}
 	r.opened = nil
-	if !b.last {
+	if b.kind != last {
 		r.opened = &b
 		r.cpu = window.NewBuilder(
 			window.Period{Type: &profile.ValueType{Type: "cpu", Unit: "nanoseconds"}, Value: int64(r.period)},

@@ -30,6 +30,8 @@ type loadedBinary struct {
 	table  *debuginfo.Table // nil until it is needed
 	reason Reason           // why what table does not cover has no name
 
+	indexed indexed
+
 	addresses map[uint64]resolution
 	strings   map[string]string // of addresses, each to itself
 
@@ -45,10 +47,12 @@ func (b *loadedBinary) grow(bytes int) {
 }
 
 func (b *loadedBinary) close() error {
-	if b.closer == nil {
-		return nil
+	b.learn()
+	err := b.indexed.close()
+	if b.closer != nil {
+		err = errors.Join(err, b.closer.Close())
 	}
-	return b.closer.Close()
+	return err
 }
 
 // A cache keeps the binaries used last, under a bound of number and memory.
@@ -149,26 +153,31 @@ func (s *Symbolizer) open(m *profile.Mapping) (*loadedBinary, Reason, error) {
 		err := fmt.Errorf("the file has build ID %s: %w", b.file.BuildID(), errBuildID)
 		return nil, BuildIDDiffers, errors.Join(err, b.close())
 	}
-	s.openDebug(b, m)
+	debug := s.openDebug(b, m)
+	if m.BuildID != "" {
+		b.indexed.source = sourceOf(b.file, r, debug)
+	}
 	s.cache.add(b)
 	return b, "", nil
 }
 
 // openDebug opens the separate debug file of a binary that has no debug information
-// itself, if there is one. One that turns out not to be the binary's is as good as
-// none.
-func (s *Symbolizer) openDebug(b *loadedBinary, m *profile.Mapping) {
+// itself, if there is one, and returns its reader. One that turns out not to be the
+// binary's is as good as none.
+func (s *Symbolizer) openDebug(b *loadedBinary, m *profile.Mapping) io.ReaderAt {
 	if s.config.DebugFiles == nil || b.file.HasContents(".debug_info") {
-		return
+		return nil
 	}
 	r, size, err := s.config.DebugFiles.DebugFile(m, b.file.DebugLink())
 	if err != nil {
-		return
+		return nil
 	}
 	b.closer = closers{b.closer, r}
-	if debug, err := binary.OpenDebug(r, size, b.file); err == nil {
-		b.debug = debug
+	if b.debug, err = binary.OpenDebug(r, size, b.file); err != nil {
+		b.debug = nil
+		return nil
 	}
+	return r
 }
 
 // closers closes those of its elements that can be closed.

@@ -2,7 +2,6 @@ package symbolizer
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/google/pprof/profile"
 
@@ -98,15 +97,9 @@ func (b *loadedBinary) resolve(addr uint64) resolution {
 
 // frame is a function for people.
 func (b *loadedBinary) frame(f debuginfo.Frame) frame {
-	name := f.Function
-	switch {
-	case f.Source == debuginfo.GoTable, f.Source == debuginfo.DWARF && strings.Contains(name, "[go.shape."):
-		name = goName(name)
-	default:
-		name = demangled(name)
-	}
+	system := clean(f.Function)
 	return frame{
-		name: b.intern(clean(name)), systemName: b.intern(clean(f.Function)), file: b.intern(clean(f.File)),
+		name: b.intern(forPeople(system, f.Source)), systemName: b.intern(system), file: b.intern(clean(f.File)),
 		line: int64(f.Line), startLine: int64(f.StartLine),
 	}
 }
@@ -125,12 +118,14 @@ func (b *loadedBinary) intern(s string) string {
 // load opens the tables of the binary when they are needed for the first time, and
 // finds out why what none of them covers will have no name.
 func (b *loadedBinary) load() {
-	if b.table != nil {
+	if b.addresses != nil {
 		return
 	}
 	b.addresses = make(map[uint64]resolution)
 	b.strings = make(map[string]string)
-	b.table = debuginfo.Open(b.file, debuginfo.Options{Debug: b.debug})
+	if b.table == nil {
+		b.table = debuginfo.Open(b.file, debuginfo.Options{Debug: b.debug})
+	}
 	b.reason = NoSymbol
 	if b.table.Empty() {
 		b.reason = NoSymbols

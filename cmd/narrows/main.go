@@ -21,12 +21,13 @@ import (
 
 // commands is the command line.
 type commands struct {
-	Run    runCommand    `cmd:"" help:"Drive the services, profile the machine, rank what holds them back: the main job."`
-	Record recordCommand `cmd:"" help:"Profile what runs: everything, a process, a cgroup, or a command."`
-	Bench  benchCommand  `cmd:"" help:"Run benchmarks against a service, without profiling."`
-	Flame  flameCommand  `cmd:"" help:"Draw a flame graph of a pprof file or a session."`
-	Serve  serveCommand  `cmd:"" help:"Run a reference service."`
-	Doctor doctorCommand `cmd:"" help:"Say what works on this host, what does not, and what to do about it. Changes nothing."`
+	Run       runCommand       `cmd:"" help:"Drive the services, profile the machine, rank what holds them back: the main job."`
+	Record    recordCommand    `cmd:"" help:"Profile what runs: everything, a process, a cgroup, or a command."`
+	Bench     benchCommand     `cmd:"" help:"Run benchmarks against a service, without profiling."`
+	Flame     flameCommand     `cmd:"" help:"Draw a flame graph of a pprof file or a session."`
+	Symbolize symbolizeCommand `cmd:"" help:"Name the functions of a pprof file, also of one from another host."`
+	Serve     serveCommand     `cmd:"" help:"Run a reference service."`
+	Doctor    doctorCommand    `cmd:"" help:"Say what works on this host, what does not, and what to do about it. Changes nothing."`
 
 	Version kong.VersionFlag `help:"Print the version."`
 }

@@ -24,6 +24,7 @@ type recordCommand struct {
 	PID       []int         `short:"p" help:"Keep only these processes and their descendants."`
 	Cgroup    []string      `help:"Keep only what runs in this cgroup (v2) and those beneath it, by its path."`
 	Window    time.Duration `default:"10s" help:"Length of the windows a session is made of."`
+	cacheFlags
 	// Nobody is asked unless a URL is given: the question tells what runs here.
 	Debuginfod []string `placeholder:"URL" help:"Fetch debug files that this host does not have from this debuginfod server."`
 
@@ -55,6 +56,7 @@ func validRecording(frequency int, window time.Duration) error {
 }
 
 func (c *recordCommand) Run(ctx context.Context, s streams) error {
+	boundMemory()
 	if len(c.Command) > 0 && c.Command[0] == "--" {
 		c.Command = c.Command[1:]
 	}
@@ -128,7 +130,7 @@ func (c *recordCommand) start(ctx context.Context, config collector.Config, sink
 	if err != nil {
 		return nil, err
 	}
-	return recording.Start(ctx, config, sink, recording.WithServers(servers))
+	return recording.Start(ctx, config, sink, recording.WithServers(servers), recording.WithIndexes(c.cacheFlags.open))
 }
 
 // toFile records into memory and writes one file.
@@ -136,8 +138,12 @@ func (c *recordCommand) toFile(ctx context.Context, s streams, config collector.
 	if err := recording.CheckWritable(c.Output); err != nil {
 		return err
 	}
-	var sink recording.FileSink
-	rec, err := c.start(context.WithoutCancel(ctx), config, &sink)
+	sink, err := recording.NewFileSink(c.Output)
+	if err != nil {
+		return err
+	}
+	defer sink.Close()
+	rec, err := c.start(context.WithoutCancel(ctx), config, sink)
 	if err != nil {
 		return err
 	}
@@ -146,7 +152,7 @@ func (c *recordCommand) toFile(ctx context.Context, s streams, config collector.
 	if err = errors.Join(work.notStarted, err); err != nil {
 		return err
 	}
-	if err := sink.WriteFile(c.Output, "CPU time"); err != nil {
+	if err := sink.Write("CPU time"); err != nil {
 		return err
 	}
 	fmt.Fprint(s.out, recording.Describe(summary))

@@ -221,8 +221,26 @@ func (b *Binaries) Find(path, buildID string) (io.ReaderAt, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	return io.NewSectionReader(found.reader, 0, found.size), found.size, nil
+	return shared(found.reader, found.size), found.size, nil
 }
+
+// shared returns a reader of a file that others read too, so that it cannot be closed
+// by who gets it. It can tell which file it is.
+func shared(r io.ReaderAt, size int64) io.ReaderAt {
+	section := io.NewSectionReader(r, 0, size)
+	if file, ok := r.(*os.File); ok {
+		return sharedFile{section, file}
+	}
+	return section
+}
+
+type sharedFile struct {
+	*io.SectionReader
+	file *os.File
+}
+
+// Stat describes the file.
+func (s sharedFile) Stat() (os.FileInfo, error) { return s.file.Stat() }
 
 func (b *Binaries) find(path, buildID string) (*Binary, error) {
 	b.mu.Lock()

@@ -109,5 +109,5 @@ func (b *Binaries) DebugFile(path, buildID string) (io.ReaderAt, int64, error) {
 	if found.debug == nil {
 		return nil, 0, found.debugErr
 	}
-	return io.NewSectionReader(found.debug, 0, found.debugSize), found.debugSize, nil
+	return shared(found.debug, found.debugSize), found.debugSize, nil
 }

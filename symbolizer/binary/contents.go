@@ -4,138 +4,142 @@ import (
 	"bytes"
 	"compress/zlib"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+
+	"github.com/klauspost/compress/zstd"
 )
 
-// A Section is a part of the file that a row of its section header table names,
-// or that a program header points to. It reads as if it was not compressed.
-type Section struct {
-	Addr uint64 // ELF virtual address of its first byte; 0 if it is not loaded
-	Size uint64 // bytes
+// ErrNoSection is what Contents wraps when the file has no such section, or none
+// with bytes in the file.
+var ErrNoSection = errors.New("no such section")
+
+// ErrTooLarge is what errors wrap when something that may be sound takes more
+// memory than it was allowed.
+var ErrTooLarge = errors.New("larger than the memory allowed for it")
+
+// The header of a compressed section: gABI, "Section Compression". Before it was
+// standardized, GNU tools named such sections .zdebug_* and began them with "ZLIB"
+// and the size in big-endian order.
+const (
+	compressedHeader32 = 12
+	compressedHeader64 = 24
+	compressionZlib    = 1
+	compressionZstd    = 2
+	gnuCompressedMagic = "ZLIB"
+	gnuCompressedSize  = 12
+
+	// maxWindow bounds what a zstd stream may ask for to look back on.
+	maxWindow = 32 << 20
+)
+
+// A Contents is the bytes of a section, decompressed.
+type Contents struct {
 	io.ReaderAt
+	Size uint64
+	Addr uint64 // ELF virtual address; 0 if it is not loaded
+	// Held is how many bytes of memory the contents take: none where they are read
+	// from the file.
+	Held int
 }
 
-// Section returns the first section of a name that has bytes in the file, and
-// false if there is none. One that is compressed (SHF_COMPRESSED, with zlib) is
-// inflated into memory, if it takes no more than limit bytes there.
+// Contents returns the bytes of the first section of the name. One that is
+// compressed is decompressed into memory, at most maxHeld bytes of it, whatever it
+// says of its size; any other is read from the file when asked for.
 //
-// The error wraps ErrMalformed, or is what the reader answered.
-func (f *File) Section(name string, limit uint64) (Section, bool, error) {
-	s, ok := f.section(name)
-	if !ok {
-		return Section{}, false, nil
+// The error wraps ErrNoSection, ErrTooLarge, ErrMalformed, or is the reader's.
+func (f *File) Contents(name string, maxHeld int) (Contents, error) {
+	if s, ok := f.section(name); ok {
+		if s.flags&sectionFlagCompressed == 0 {
+			return Contents{ReaderAt: io.NewSectionReader(f.r, int64(s.offset), int64(s.size)), Size: s.size, Addr: s.addr}, nil
+		}
+		return f.decompress(s, maxHeld)
 	}
-	raw := io.NewSectionReader(f.r, int64(s.offset), int64(s.size))
-	if s.flags&sectionFlagCompressed == 0 {
-		return Section{Addr: s.addr, Size: s.size, ReaderAt: raw}, true, nil
+	if s, ok := f.section(gnuCompressedName(name)); ok {
+		return f.decompressGNU(s, maxHeld)
 	}
-	data, err := f.inflate(raw, limit)
-	if err != nil {
-		return Section{}, false, fmt.Errorf("inflating section %s: %w", name, err)
-	}
-	return Section{Addr: s.addr, Size: uint64(len(data)), ReaderAt: bytes.NewReader(data)}, true, nil
+	return Contents{}, fmt.Errorf("section %s: %w", name, ErrNoSection)
 }
 
-// inflate reads a section behind its Elf64_Chdr or Elf32_Chdr (gABI, "Section
-// Compression").
-func (f *File) inflate(r *io.SectionReader, limit uint64) ([]byte, error) {
-	header := make([]byte, 12)
+// HasContents reports whether the file has the bytes of a section of the name.
+func (f *File) HasContents(name string) bool {
+	_, ok := f.section(name, gnuCompressedName(name))
+	return ok
+}
+
+func gnuCompressedName(name string) string {
+	if len(name) < 1 {
+		return ""
+	}
+	return ".z" + name[1:]
+}
+
+func (f *File) decompress(s section, maxHeld int) (Contents, error) {
+	header := make([]byte, compressedHeader32)
 	if f.wide {
-		header = make([]byte, 24)
+		header = make([]byte, compressedHeader64)
 	}
-	if _, err := io.ReadFull(r, header); err != nil {
-		return nil, fmt.Errorf("reading its header: %w", err)
+	if s.size < uint64(len(header)) {
+		return Contents{}, fmt.Errorf("section %s: %d bytes of a compressed section: %w", s.name, s.size, ErrMalformed)
 	}
-	kind, size := f.order.Uint32(header), uint64(f.order.Uint32(header[4:]))
+	if err := f.readInto(header, s.offset); err != nil {
+		return Contents{}, fmt.Errorf("section %s: %w", s.name, err)
+	}
+	size := f.pointer(header[4:])
 	if f.wide {
 		size = f.order.Uint64(header[8:])
 	}
-	if kind != compressedZlib {
-		return nil, fmt.Errorf("method %d: %w", kind, ErrMalformed)
-	}
-	if size > limit {
-		return nil, fmt.Errorf("%d bytes, more than %d: %w", size, limit, ErrMalformed)
-	}
-	z, err := zlib.NewReader(r)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", err, ErrMalformed)
-	}
-	defer z.Close()
-	// What the file promises is not allocated before it comes.
-	var data bytes.Buffer
-	if n, err := io.Copy(&data, io.LimitReader(z, int64(size))); err != nil || uint64(n) != size {
-		return nil, fmt.Errorf("%d of %d bytes: %w", n, size, ErrMalformed)
-	}
-	return data.Bytes(), nil
+	packed := io.NewSectionReader(f.r, int64(s.offset)+int64(len(header)), int64(s.size)-int64(len(header)))
+	return inflate(s, f.order.Uint32(header), packed, size, maxHeld)
 }
 
-// Loaded returns what a loader puts at the ELF virtual address addr, before
-// relocation, up to the end of that segment, and false if no segment has it.
-func (f *File) Loaded(addr uint64) (Section, bool) {
-	r, ok := f.region(addr)
-	if !ok {
-		return Section{}, false
+func (f *File) decompressGNU(s section, maxHeld int) (Contents, error) {
+	var header [gnuCompressedSize]byte
+	if s.size < uint64(len(header)) {
+		return Contents{}, fmt.Errorf("section %s: %d bytes of a compressed section: %w", s.name, s.size, ErrMalformed)
 	}
-	return Section{Addr: addr, Size: r.size, ReaderAt: io.NewSectionReader(f.r, int64(r.offset), int64(r.size))}, true
+	if err := f.readInto(header[:], s.offset); err != nil {
+		return Contents{}, fmt.Errorf("section %s: %w", s.name, err)
+	}
+	if string(header[:4]) != gnuCompressedMagic {
+		return Contents{}, fmt.Errorf("section %s begins with %q: %w", s.name, header[:4], ErrMalformed)
+	}
+	packed := io.NewSectionReader(f.r, int64(s.offset)+gnuCompressedSize, int64(s.size)-gnuCompressedSize)
+	return inflate(s, compressionZlib, packed, binary.BigEndian.Uint64(header[4:]), maxHeld)
 }
 
-// FrameHeader returns the ELF virtual address of .eh_frame_hdr as the program
-// headers have it (PT_GNU_EH_FRAME), which a file without section headers still
-// has, and false if there is none.
-func (f *File) FrameHeader() (addr uint64, ok bool) {
-	for _, p := range f.programs {
-		if p.kind == segmentFrameHeader {
-			return p.vaddr, true
-		}
+// inflate decompresses into memory that grows with what really comes out.
+func inflate(s section, kind uint32, packed io.Reader, size uint64, maxHeld int) (Contents, error) {
+	if size > uint64(max(maxHeld, 0)) {
+		return Contents{}, fmt.Errorf("section %s: %d bytes, decompressed: %w", s.name, size, ErrTooLarge)
 	}
-	return 0, false
-}
-
-// Executables returns the executable segments, in the order of the program
-// header table.
-func (f *File) Executables() []Segment {
-	var segments []Segment
-	for _, p := range f.programs {
-		if p.executable() {
-			segments = append(segments, p.segment())
-		}
-	}
-	return segments
-}
-
-// Machine returns the file's e_machine: 62 is x86-64, 183 is arm64.
-func (f *File) Machine() uint16 { return f.machine }
-
-// Wide reports whether the file is of class ELFCLASS64.
-func (f *File) Wide() bool { return f.wide }
-
-// ByteOrder returns the byte order of the file's numbers.
-func (f *File) ByteOrder() binary.ByteOrder { return f.order }
-
-// Needs reports whether the file says that it needs another one to be loaded
-// with it (DT_NEEDED), as all dynamically linked programs and most libraries do.
-// The error is what the reader answered.
-func (f *File) Needs() (bool, error) {
-	for _, p := range f.programs {
-		if p.kind != segmentDynamic || p.offset > f.size {
-			continue
-		}
-		row := uint64(8)
-		if f.wide {
-			row = 16
-		}
-		data, err := f.read(p.offset, min(p.filesz, f.size-p.offset, maxDynamic*row))
+	var unpacked io.Reader
+	switch kind {
+	case compressionZlib:
+		z, err := zlib.NewReader(packed)
 		if err != nil {
-			return false, err
+			return Contents{}, fmt.Errorf("section %s: decompressing: %w: %w", s.name, err, ErrMalformed)
 		}
-		for ; uint64(len(data)) >= row; data = data[row:] {
-			if tag := f.pointer(data); tag == dynamicNeeded {
-				return true, nil
-			} else if tag == dynamicNull {
-				break
-			}
+		defer z.Close()
+		unpacked = z
+	case compressionZstd:
+		z, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return Contents{}, fmt.Errorf("section %s: decompressing: %w: %w", s.name, err, ErrMalformed)
 		}
+		defer z.Close()
+		unpacked = z
+	default:
+		return Contents{}, fmt.Errorf("section %s: compression %d is not known: %w", s.name, kind, ErrMalformed)
 	}
-	return false, nil
+	var data bytes.Buffer
+	// A file cannot be told to be small by what it claims to become: real debug
+	// information shrinks to a third or a tenth.
+	data.Grow(int(min(size, 1<<20)))
+	n, err := io.Copy(&data, io.LimitReader(unpacked, int64(size)))
+	if err != nil || uint64(n) != size {
+		return Contents{}, fmt.Errorf("section %s: %d of %d bytes could be decompressed: %w", s.name, n, size, errors.Join(err, ErrMalformed))
+	}
+	return Contents{ReaderAt: bytes.NewReader(data.Bytes()), Size: size, Addr: s.addr, Held: data.Cap()}, nil
 }

@@ -36,10 +36,6 @@ const (
 	sectionFlagExecute    = 0x4
 	sectionFlagCompressed = 0x800
 
-	sectionFlagCompressed = 0x800
-
-	compressedZlib = 1
-
 	symbolNoType   = 0
 	symbolFunction = 2
 	symbolIndirect = 10 // STT_GNU_IFUNC

@@ -145,7 +145,7 @@ func exercise(data []byte, addr uint64) int {
 		}
 	}
 	for _, name := range []string{".eh_frame", ".debug_frame"} {
-		if section, ok, err := f.Section(name, 1<<20); ok && err == nil {
+		if section, err := f.Contents(name, 1<<20); err == nil {
 			section.ReadAt(make([]byte, 16), 0)
 		}
 	}

@@ -125,12 +125,12 @@ func (c *compiler) frameSection(golang bool) (frameSection, bool, error) {
 		if golang && name == ".debug_frame" {
 			continue
 		}
-		s, ok, err := c.file.Section(name, maxInflated)
-		if err != nil {
+		s, err := c.file.Contents(name, maxInflated)
+		if err != nil && !errors.Is(err, binary.ErrNoSection) {
 			return frameSection{}, false, err
 		}
 		// A lone terminator says nothing.
-		if ok && s.Size > 8 {
+		if err == nil && s.Size > 8 {
 			if s.Size > maxSection {
 				return frameSection{}, false, fmt.Errorf("%d bytes of %s: %w", s.Size, name, binary.ErrMalformed)
 			}
@@ -143,7 +143,7 @@ func (c *compiler) frameSection(golang bool) (frameSection, bool, error) {
 // address returns the address of the first section of the names that there is.
 func (c *compiler) address(names ...string) uint64 {
 	for _, name := range names {
-		if s, ok, err := c.file.Section(name, 0); err == nil && ok {
+		if s, err := c.file.Contents(name, 0); err == nil {
 			return s.Addr
 		}
 	}

@@ -18,7 +18,7 @@ const (
 // read in the order of the code's addresses, which runs through the section a
 // few times side by side.
 type source struct {
-	section binary.Section
+	section binary.Contents
 	blocks  [sourceBlocks]struct {
 		number uint64 // of the block, plus 1; 0 where empty
 		data   []byte

@@ -160,7 +160,7 @@ func TestDebugFileFromServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := startTarget(t, exec.Command(program))
-	sink := &FileSink{}
+	sink := newSink(t)
 	rec, err := Start(t.Context(), collector.Config{
 		Frequency: 499, Window: time.Second, Selection: collector.Selection{PIDs: []int{c.Process.Pid}},
 	}, sink, WithServers(client))
@@ -172,7 +172,8 @@ func TestDebugFileFromServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.end(t)
-	shares, n := lineShare(sink.merged, "work", linesMarked(t, "testdata/lines.c", "half"), ofProcess(c.Process.Pid))
+	merged := written(t, sink)
+	shares, n := lineShare(merged, "work", linesMarked(t, "testdata/lines.c", "half"), ofProcess(c.Process.Pid))
 	if asked.Load() != 1 || n == 0 || shares["half"] == 0 {
 		t.Errorf("the server was asked %d times; of %d samples %v are on a line", asked.Load(), n, shares)
 	}
@@ -212,7 +213,7 @@ func TestSparseFileIsNoProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := startTarget(t, exec.Command(compile(t, filepath.Join(dir, "target"), "testdata/sparse.c"), sparse))
-	sink := &FileSink{}
+	sink := newSink(t)
 	rec, err := Start(t.Context(), collector.Config{
 		Frequency: 499, Window: time.Second, Selection: collector.Selection{PIDs: []int{c.Process.Pid}},
 	}, sink)
@@ -226,7 +227,8 @@ func TestSparseFileIsNoProgram(t *testing.T) {
 	}
 	c.end(t)
 	var inFile int64
-	for _, s := range sink.merged.Sample {
+	merged := written(t, sink)
+	for _, s := range merged.Sample {
 		if ofProcess(c.Process.Pid)(s) && strings.HasPrefix(s.Location[0].Line[0].Function.Name, "[sparse+0x100") {
 			inFile += s.Value[0]
 		}
@@ -238,7 +240,7 @@ func TestSparseFileIsNoProgram(t *testing.T) {
 	if i < 0 || summary.Symbols[i].Named != 0 || summary.Symbols[i].Unnamed[string(symbolizer.NotOpened)] == 0 {
 		t.Errorf("the summary says of the file: %+v", summary.Symbols)
 	}
-	if shares, n := share(sink.merged, []string{"main"}, ofProcess(c.Process.Pid)); n == 0 || shares["main"] == 0 {
+	if shares, n := share(merged, []string{"main"}, ofProcess(c.Process.Pid)); n == 0 || shares["main"] == 0 {
 		t.Errorf("of %d samples %v are in the program's own function", n, shares)
 	}
 }

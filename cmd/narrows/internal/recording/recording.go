@@ -17,6 +17,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector"
 	"github.com/narrows-profiler/narrows/symbolizer"
 	"github.com/narrows-profiler/narrows/symbolizer/debuginfod"
+	"github.com/narrows-profiler/narrows/symbolizer/index"
 	"github.com/narrows-profiler/narrows/symbolizer/kallsyms"
 )
 
@@ -33,9 +34,22 @@ type Recording struct {
 	servers    *debuginfod.Client // nil if none may be asked
 	sink       Sink
 	summary    summary
+	indexes    *index.Folder // nil if there is none
 	consumer   sync.WaitGroup
 	failed     chan struct{}
 	failure    error // readable once failed is closed or the consumer is done
+}
+
+// WithIndexes has a recording name by indexes of binaries from the folder that open
+// opens, and keep them there. A folder that cannot be opened becomes a warning; open
+// may return nil for none.
+func WithIndexes(open func() (*index.Folder, error)) Option {
+	return func(r *Recording) {
+		var err error
+		if r.indexes, err = open(); err != nil {
+			r.summary.warn(fmt.Sprintf("what is read of binaries is not kept for the next time: %v", err))
+		}
+	}
 }
 
 // Start begins a recording whose windows go to the sink. ctx bounds the work on
@@ -55,7 +69,7 @@ func Start(ctx context.Context, config collector.Config, sink Sink, options ...O
 		r.summary.warn(fmt.Sprintf("kernel functions have no names: %v", err))
 	}
 	r.symbolizer = symbolizer.New(symbolizer.Config{
-		Binaries: mapped{c}, DebugFiles: debugFiles{ctx, c, r.servers}, Kernel: kernel,
+		Binaries: mapped{c}, DebugFiles: debugFiles{ctx, c, r.servers}, Kernel: kernel, Indexes: r.indexes,
 	})
 	r.consumer.Go(func() { r.consume(ctx) })
 	return r, nil
@@ -98,6 +112,9 @@ func (r *Recording) Stop() (session.Summary, error) {
 	r.consumer.Wait()
 	r.summary.report(report)
 	err = errors.Join(err, r.failure, r.symbolizer.Close(), r.collector.Close(), r.closeServers())
+	if r.indexes != nil {
+		err = errors.Join(err, r.indexes.Close())
+	}
 	r.summary.cost(report)
 	return r.summary.Summary, err
 }

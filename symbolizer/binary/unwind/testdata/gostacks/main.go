@@ -61,7 +61,8 @@ func main() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR2)
 	deep(60) // makes the stack large enough not to grow at once
-	syscall.Kill(os.Getpid(), syscall.SIGUSR1)
+	// To this thread, which is the traced one: another could take a process's signal.
+	syscall.RawSyscall(syscall.SYS_TGKILL, uintptr(os.Getpid()), uintptr(syscall.Gettid()), uintptr(syscall.SIGUSR1))
 	total := 0
 	for i := 0; i < 10; i++ {
 		total += deep(30 + i)
