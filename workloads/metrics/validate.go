@@ -17,10 +17,16 @@ var (
 // number or as null with a reason. It is empty for a service without fixed
 // fields.
 func RequiredFields(service string) []string {
-	if service == "ryot" {
+	switch service {
+	case "ryot":
 		return []string{
 			"ttft_mean_ms", "ttft_p50_ms", "ttft_p95_ms", "ttft_p99_ms",
 			"tokens_per_second", "peak_memory_mb", "gpu_utilization_percent",
+		}
+	case "agents":
+		return []string{
+			"task_mean_ms", "task_p50_ms", "task_p95_ms", "task_p99_ms",
+			"tasks_per_second", "queue_depth_mean", "queue_depth_max", "peak_memory_mb",
 		}
 	}
 	return nil

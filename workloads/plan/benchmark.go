@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"github.com/narrows-profiler/narrows/workloads/agents"
 	"github.com/narrows-profiler/narrows/workloads/load"
 	"github.com/narrows-profiler/narrows/workloads/ryot"
 )
@@ -33,6 +34,13 @@ func Benchmarks() []Benchmark {
 			Name: "TokenGenerationBenchmark", Suite: "microbenchmarks", Component: ryot.Service,
 			Services: []string{ryot.Service}, Iterations: 100,
 			Target: "> 50 tokens/s (mean)", Run: ryot.TokenGeneration,
+		},
+		{
+			Name: "AgentTaskLatencyBenchmark", Suite: "microbenchmarks", Component: agents.Service,
+			// A 99th percentile has an interval on both sides from 368 values on, and only
+			// with one is the target decided.
+			Services: []string{agents.Service}, Iterations: 400,
+			Target: "task < 50 ms (99th percentile)", Run: agents.TaskLatency,
 		},
 	}
 }

@@ -6,13 +6,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/narrows-profiler/narrows/workloads/agents"
 	"github.com/narrows-profiler/narrows/workloads/ryot"
 	"github.com/narrows-profiler/narrows/workloads/service"
 )
 
 // interfaces are the ways in which each service can be driven.
 var interfaces = map[string][]service.Interface{
-	ryot.Service: {service.HTTP},
+	ryot.Service:   {service.HTTP},
+	agents.Service: {service.HTTP},
 }
 
 // ParseTarget reads what a user gives for a service in place of the reference one.
