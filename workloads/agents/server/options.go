@@ -25,7 +25,7 @@ type Options struct {
 	RyotModel  string        `placeholder:"NAME" help:"Name of the model, where the service wants one."`
 	Sigmalang  string        `placeholder:"URL" help:"Service that compresses the answer where a task asks for it."`
 	Sigmavault string        `placeholder:"URL" help:"Service that stores the answer where a task asks for it."`
-	Plant      string        `placeholder:"FAULT" help:"Start with a known bottleneck, or with FAULT=fixed: passage-scan, too-few-workers, logging-mutex."`
+	Plant      string        `placeholder:"FAULT" help:"Start with a known bottleneck, FAULT, or with its fix, FAULT=fixed; docs/planted.md lists them."`
 }
 
 // DefaultOptions are those of a command line without flags.
@@ -71,7 +71,7 @@ func (o Options) config() (c Config, end func() error, err error) {
 	}
 	c.Search.Candidates = o.Candidates
 	c.Search.Scan = choice.Has(passageScan)
-	if choice.Has(tooFewWorker) {
+	if choice.Has(tooFewWorkers) {
 		c.Workers = 1
 	}
 	if c.Partners, err = NewPartners(o.Ryot, o.RyotModel, o.Sigmalang, o.Sigmavault); err != nil {

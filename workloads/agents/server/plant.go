@@ -5,7 +5,7 @@ import "github.com/narrows-profiler/narrows/workloads/plant"
 // The names of the faults.
 const (
 	passageScan  = "passage-scan"
-	tooFewWorker = "too-few-workers"
+	tooFewWorkers = "too-few-workers"
 	loggingMutex = "logging-mutex"
 )
 
@@ -19,7 +19,7 @@ func Faults() []plant.Fault {
 			Fix:   "An inverted index gives the passages that have a term.",
 		},
 		{
-			Name: tooFewWorker, Place: "server.(*queue).awaitWorker", Signal: plant.OffCPU,
+			Name: tooFewWorkers, Place: "server.(*queue).awaitWorker", Signal: plant.OffCPU,
 			Benchmark: "AgentTaskLatencyBenchmark", Metric: "task_p95_ms",
 			Fault: "One worker serves all tasks, so that they wait for it while other cores are idle. What waits are goroutines: to a recorder of threads these look like a runtime without work, and a CPU profile shows the same functions as without the fault. On one core there is no difference.",
 			Fix:   "As many workers as cores.",
