@@ -21,13 +21,14 @@ const fallback = "APEX"
 //
 // The warm-up sends each task twice and learns whether the service signs its answers
 // with the agent's name and the task's digest, as the reference service does. If so, all
-// answers have to be signed rightly, and the two of a pair have to be equal.
+// answers have to be signed rightly, and a note tells where the two of a pair differ.
 type driver struct {
 	client *client
 	tasks  tasks
 	unlist error        // why the agents are not known
 	signed bool         // the service signs its answers
 	last   reply        // of the warm-up
+	wavers string       // an agent that answered a task in two ways
 	phases *load.Phases // nil in the warm-up
 
 	mutex   sync.Mutex
@@ -86,6 +87,7 @@ func (d *driver) warmUp(ctx context.Context, index int) load.Exchange {
 	d.signed = d.signed || r.Outcome == metrics.OK && signature.MatchString(r.text)
 	d.check(t, &r)
 	if second := index%2 != 0; second && d.signed && r.Outcome == metrics.OK && d.last.Outcome == metrics.OK && r.text != d.last.text {
+		d.wavers = t.agent
 		r.fail(metrics.InvalidAnswer, fmt.Errorf("the same task has got two different answers from %s", t.agent))
 	}
 	d.last = r
@@ -123,6 +125,9 @@ func (d *driver) Fill(document *metrics.Document, result *load.Result) {
 	d.samples.fill(document, result)
 	if d.unlist != nil {
 		document.Notes = append(document.Notes, fmt.Sprintf("all tasks went to %s: %v", fallback, d.unlist))
+	}
+	if d.wavers != "" {
+		document.Notes = append(document.Notes, fmt.Sprintf("in the warm-up the same task got two different answers, for example from %s", d.wavers))
 	}
 	if !d.signed {
 		document.Notes = append(document.Notes, "the service does not say which task an answer belongs to: answers were checked for their form and for some content only")

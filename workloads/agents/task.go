@@ -124,6 +124,6 @@ var (
 	}
 	wishes = []string{
 		"halve the cost", "bound the memory", "shorten the tail", "keep every record", "survive a crash",
-		"serve twice the load", "explain each decision", "rotate the keys",
+		"serve twice the load", "justify each decision", "rotate the keys",
 	}
 )

@@ -127,6 +127,16 @@ func reference(t *testing.T) map[string]service.Command {
 	return map[string]service.Command{ryot.Service: {Service: ryot.Service, Arguments: []string{"env", serveVariable + "=1", self}}}
 }
 
+// ofRyot are the benchmarks of the service that this binary can be.
+func ofRyot(t *testing.T) []Benchmark {
+	t.Helper()
+	benchmarks, err := Select("", ryot.Service, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return benchmarks
+}
+
 func target(address string) service.Target {
 	return service.Target{Service: ryot.Service, Interface: service.HTTP, Address: address}
 }
@@ -217,7 +227,7 @@ func (m *memory) checkRequests(document *metrics.Document, lines []byte) {
 func TestBothBenchmarksOnTheReferenceService(t *testing.T) {
 	kept := newMemory(t)
 	runner := Runner{
-		Benchmarks: Benchmarks(), Commands: reference(t), Observer: kept, Sink: kept, Version: "test",
+		Benchmarks: ofRyot(t), Commands: reference(t), Observer: kept, Sink: kept, Version: "test",
 		Options: load.Options{Iterations: 72},
 	}
 	if err := runner.Run(t.Context()); err != nil {
@@ -227,7 +237,7 @@ func TestBothBenchmarksOnTheReferenceService(t *testing.T) {
 	if len(kept.documents) != 2 || len(kept.services) != 2 || kept.services[0] == kept.services[1] || kept.open != 0 {
 		t.Errorf("%d documents, services %v, %d records open", len(kept.documents), kept.services, kept.open)
 	}
-	for _, benchmark := range Benchmarks() {
+	for _, benchmark := range ofRyot(t) {
 		if kept.progress[benchmark.Name] != 72 {
 			t.Errorf("%s: progress ended at %d", benchmark.Name, kept.progress[benchmark.Name])
 		}
@@ -261,7 +271,7 @@ func TestExternalTarget(t *testing.T) {
 	defer func() { cancel(); <-over }()
 	kept := newMemory(t)
 	runner := Runner{
-		Benchmarks: Benchmarks(), Observer: kept, Sink: kept, Version: "test",
+		Benchmarks: ofRyot(t), Observer: kept, Sink: kept, Version: "test",
 		Targets: map[string]service.Target{"ryot": target("http://" + listener.Addr().String())},
 		Options: load.Options{Iterations: 59, Concurrency: 2},
 	}
@@ -289,7 +299,7 @@ func TestRunRefusesBeforeAnythingStarts(t *testing.T) {
 		"wrong target": {Runner{Commands: reference(t), Targets: map[string]service.Target{"riot": target("http://127.0.0.1:1")}}, `"riot"`},
 	} {
 		kept := newMemory(t)
-		test.runner.Benchmarks, test.runner.Observer, test.runner.Sink = Benchmarks(), kept, kept
+		test.runner.Benchmarks, test.runner.Observer, test.runner.Sink = ofRyot(t), kept, kept
 		err := test.runner.Run(t.Context())
 		if err == nil || !strings.Contains(err.Error(), test.want) || len(kept.documents) != 0 || len(kept.requests) != 0 {
 			t.Errorf("%s: %v, %d documents", name, err, len(kept.documents))
@@ -302,7 +312,7 @@ func TestInterruptKeepsWhatThereIs(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	kept := newMemory(t)
 	runner := Runner{
-		Benchmarks: Benchmarks(), Commands: reference(t), Version: "test", Sink: kept,
+		Benchmarks: ofRyot(t), Commands: reference(t), Version: "test", Sink: kept,
 		Observer: &interrupter{kept, func() { cancel(interrupted) }},
 		Options:  load.Options{Iterations: 100_000},
 	}
@@ -332,7 +342,7 @@ func (i *interrupter) Progress(_ string, done, _ int) {
 func TestFullDiskIsAnError(t *testing.T) {
 	kept := newMemory(t)
 	kept.refuse = syscall.ENOSPC
-	runner := Runner{Benchmarks: Benchmarks()[:1], Commands: reference(t), Observer: kept, Sink: kept}
+	runner := Runner{Benchmarks: ofRyot(t)[:1], Commands: reference(t), Observer: kept, Sink: kept}
 	if err := runner.Run(t.Context()); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("%v", err)
 	}
@@ -343,7 +353,7 @@ func TestFullDiskIsAnError(t *testing.T) {
 func TestDyingServiceIsTold(t *testing.T) {
 	kept := newMemory(t)
 	runner := Runner{
-		Benchmarks: Benchmarks()[:1], Commands: reference(t), Version: "test", Sink: kept,
+		Benchmarks: ofRyot(t)[:1], Commands: reference(t), Version: "test", Sink: kept,
 		Observer: &killer{memory: kept},
 		Options:  load.Options{Iterations: 60, Timeout: 5 * time.Second},
 	}

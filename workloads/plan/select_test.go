@@ -37,14 +37,19 @@ func TestThePlanIsSound(t *testing.T) {
 
 func TestSelect(t *testing.T) {
 	both := []string{"FirstTokenLatencyBenchmark", "TokenGenerationBenchmark"}
+	all := names(Benchmarks())
+	if !slices.Contains(all, "AgentTaskLatencyBenchmark") {
+		t.Errorf("the plan has only %v", all)
+	}
 	for _, test := range []struct {
 		suite, component, name string
 		want                   []string
 	}{
-		{"", "", "", both},
-		{"microbenchmarks", "", "", both},
+		{"", "", "", all},
+		{"microbenchmarks", "", "", all},
 		{"", "ryot", "", both},
-		{"", "all", "", both},
+		{"", "agents", "", []string{"AgentTaskLatencyBenchmark"}},
+		{"", "all", "", all},
 		{"MicroBenchmarks", "Ryot", "", both},
 		{"", "", "TokenGenerationBenchmark", both[1:]},
 		{"microbenchmarks", "ryot", "tokengeneration", both[1:]},

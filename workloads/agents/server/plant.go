@@ -4,9 +4,9 @@ import "github.com/narrows-profiler/narrows/workloads/plant"
 
 // The names of the faults.
 const (
-	passageScan  = "passage-scan"
+	passageScan   = "passage-scan"
 	tooFewWorkers = "too-few-workers"
-	loggingMutex = "logging-mutex"
+	loggingMutex  = "logging-mutex"
 )
 
 // Faults lists the bottlenecks that the service can be started with.
