@@ -16,8 +16,9 @@ const Service = "agents"
 const (
 	// warmup is in pairs of the same task, see driver.
 	warmup = 8
-	// utilization is for a single worker: with more of them most tasks find one free.
-	utilization = 0.5
+	// utilization is that of a single worker. With one for each core most tasks find one
+	// free; a service that has but one lets them wait.
+	utilization = 0.65
 )
 
 // TaskLatency judges the 99th percentile of the time that a task takes against 50 ms.

@@ -39,7 +39,7 @@ func Benchmarks() []Benchmark {
 			Name: "AgentTaskLatencyBenchmark", Suite: "microbenchmarks", Component: agents.Service,
 			// A 99th percentile has an interval on both sides from 368 values on, and only
 			// with one is the target decided.
-			Services: []string{agents.Service}, Iterations: 400,
+			Services: []string{agents.Service}, Iterations: 500,
 			Target: "task < 50 ms (99th percentile)", Run: agents.TaskLatency,
 		},
 	}

@@ -10,7 +10,7 @@ func BenchmarkRankPassages(b *testing.B) {
 	b.Logf("%d passages, %d terms in the vocabulary, %d in the query, %d in a passage", index.Size(), len(index.postings), len(terms), len(index.passages[100].terms))
 	for name, scan := range map[string]bool{"postings": false, "scan": true} {
 		b.Run(name, func(b *testing.B) {
-			r := NewRanker(index, Options{Candidates: 320, Scan: scan})
+			r := NewRanker(index, Options{Candidates: 256, Scan: scan})
 			for b.Loop() {
 				if _, err := r.RankPassages(b.Context(), Query{Terms: terms, Domain: "design", Limit: 8}); err != nil {
 					b.Fatal(err)

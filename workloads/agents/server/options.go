@@ -19,7 +19,7 @@ type Options struct {
 	Workers    int           `default:"0" help:"Tasks computed at once, each on one core; 0 for as many as cores."`
 	Waiting    int           `default:"64" help:"Tasks that may wait for a worker; 0 for none. More are answered 503."`
 	Timeout    time.Duration `default:"30s" help:"How long a task may take, its waiting included."`
-	Candidates int           `default:"320" help:"Passages that each step of a task compares closely; what a task costs grows with it."`
+	Candidates int           `default:"256" help:"Passages that each step of a task compares closely; what a task costs grows with it."`
 	Log        string        `default:"-" placeholder:"FILE" help:"File that gets a line for each task, emptied at 64 MiB; - for standard error."`
 	Ryot       string        `placeholder:"URL" help:"Language model that writes a text where a task asks for one. Without it the agents answer from their own index and say so."`
 	RyotModel  string        `placeholder:"NAME" help:"Name of the model, where the service wants one."`

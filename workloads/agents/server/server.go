@@ -23,7 +23,7 @@ type Config struct {
 	Waiting int
 	// Timeout bounds a task, its waiting included, 30 s.
 	Timeout time.Duration
-	// Search is how the workers search; 320 candidates.
+	// Search is how the workers search; 256 candidates.
 	Search  knowledge.Options
 	MaxBody int64 // bytes of a request's body; 256 KiB
 	// Grace is how long running tasks may go on after Serve's context ends, 5 s;
@@ -38,7 +38,7 @@ type Config struct {
 const (
 	defaultWaiting    = 64
 	defaultTimeout    = 30 * time.Second
-	defaultCandidates = 320
+	defaultCandidates = 256
 	defaultMaxBody    = 256 << 10
 	defaultGrace      = 5 * time.Second
 
