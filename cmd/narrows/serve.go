@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	agents "github.com/narrows-profiler/narrows/workloads/agents/server"
 	ryot "github.com/narrows-profiler/narrows/workloads/ryot/server"
 	sigmavault "github.com/narrows-profiler/narrows/workloads/sigmavault/server"
 )
@@ -13,6 +14,7 @@ import (
 type serveCommand struct {
 	Ryot       serveRyotCommand       `cmd:"" help:"LLM inference: a Llama-architecture model behind OpenAI's streaming HTTP interface."`
 	Sigmavault serveSigmavaultCommand `cmd:"" help:"Encrypted storage of reusable semantic units: a durable store behind a small HTTP interface, or seen as a directory of files."`
+	Agents     serveAgentsCommand     `cmd:"" help:"Agent collective: a router with a bounded queue and workers that answer tasks over HTTP."`
 }
 
 type serveRyotCommand struct {
@@ -50,6 +52,25 @@ Examples:
 }
 
 func (c *serveSigmavaultCommand) Run(ctx context.Context, s streams) error {
+	return advised(c.Options.Run(ctx, s.out))
+}
+
+type serveAgentsCommand struct {
+	agents.Options
+}
+
+func (serveAgentsCommand) Help() string {
+	return `Prints one JSON line with its URL and PID when it is ready, and serves until Ctrl-C.
+
+Examples:
+  narrows serve agents
+  narrows serve agents --ryot http://127.0.0.1:46080 --log tasks.log
+  narrows serve agents --plant too-few-workers
+  curl localhost:8080/agents/APEX/invoke -d '{"messages":[{"role":"user","content":"Our queue grows under load."}]}'
+  curl -N localhost:8080/copilot -d '{"messages":[{"role":"user","content":"@LENS @WEAVER who waits for the lock?"}],"stream":true}'`
+}
+
+func (c *serveAgentsCommand) Run(ctx context.Context, s streams) error {
 	return advised(c.Options.Run(ctx, s.out))
 }
 

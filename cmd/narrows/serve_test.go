@@ -38,3 +38,33 @@ func TestServe(t *testing.T) {
 		t.Errorf("exit status %d after SIGTERM", status)
 	}
 }
+
+// The agents are a service of the same kind.
+func TestServeAgents(t *testing.T) {
+	cmd := narrows(t, "serve", "agents", "--listen", "127.0.0.1:0")
+	p := launch(t, cmd)
+	var ready struct {
+		Service, URL string
+		PID          int
+	}
+	decode(t, p.line(t), &ready)
+	if ready.Service != "agents" || ready.PID != cmd.Process.Pid {
+		t.Errorf("the ready line says %+v", ready)
+	}
+	body := `{"messages":[{"role":"user","content":"@LENS who waits?"}],"model":"gpt-4","stream":true}`
+	answer, err := http.Post(ready.URL+"/copilot", "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(answer.Body)
+	answer.Body.Close()
+	if err != nil || answer.StatusCode != http.StatusOK || !strings.Contains(string(text), `"content":"LENS on task `) || !strings.HasSuffix(string(text), "data: [DONE]\n\n") {
+		t.Errorf("%v, HTTP %d: %s", err, answer.StatusCode, text)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if status := p.wait(); status != 0 {
+		t.Errorf("exit status %d after SIGTERM", status)
+	}
+}

@@ -28,6 +28,11 @@ func RequiredFields(service string) []string {
 			"read_p50_ms", "read_p99_ms", "cold_read_p50_ms", "cold_read_p99_ms",
 			"write_p50_ms", "write_p99_ms", "throughput_mb_per_s", "peak_memory_mb",
 		}
+	case "agents":
+		return []string{
+			"task_mean_ms", "task_p50_ms", "task_p95_ms", "task_p99_ms",
+			"tasks_per_second", "queue_depth_mean", "queue_depth_max", "peak_memory_mb",
+		}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ type Answer struct {
 	// mark. Err explains any other.
 	Outcome metrics.Outcome
 	Err     error
+	Header  http.Header
 	// FirstByte is the arrival of the answer's first byte, FirstToken that of
 	// the first content that is not empty, Chunks those of the contents after
 	// it. End is the arrival of the end mark, or when the request was given up.

@@ -38,11 +38,21 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // firstToken, if set, when the first content has arrived. Whatever happens is in
 // the Answer.
 func (c *Client) Stream(ctx context.Context, request Request, firstToken func()) Answer {
+	wire := wireRequest{Request: request, Stream: true}
+	if !request.OmitUsage {
+		wire.StreamOptions = &streamOptions{IncludeUsage: true}
+	}
+	return c.StreamFrom(ctx, "v1/chat/completions", wire, firstToken)
+}
+
+// StreamFrom is Stream for a service that answers with the same stream of events but
+// at another path, relative to the base, and to another request, any JSON document.
+func (c *Client) StreamFrom(ctx context.Context, path string, request any, firstToken func()) Answer {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var answer Answer
 	var trace transport.Trace
-	err := c.exchange(trace.Attach(ctx), cancel, request, &answer, firstToken)
+	err := c.exchange(trace.Attach(ctx), cancel, path, request, &answer, firstToken)
 	answer.FirstByte, answer.LocalPort = trace.Seen()
 	if err != nil {
 		answer.fail(transport.Classify(err, !answer.FirstByte.IsZero()), err)
@@ -58,16 +68,12 @@ func (c *Client) Stream(ctx context.Context, request Request, firstToken func())
 }
 
 // exchange performs the request into answer; the error is one of transport.
-func (c *Client) exchange(ctx context.Context, cancel func(), request Request, answer *Answer, firstToken func()) error {
-	wire := wireRequest{Request: request, Stream: true}
-	if !request.OmitUsage {
-		wire.StreamOptions = &streamOptions{IncludeUsage: true}
-	}
-	body, err := json.Marshal(wire)
+func (c *Client) exchange(ctx context.Context, cancel func(), path string, request any, answer *Answer, firstToken func()) error {
+	body, err := json.Marshal(request)
 	if err != nil {
 		return fmt.Errorf("encoding a request: %w", err)
 	}
-	post, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath("v1/chat/completions").String(), bytes.NewReader(body))
+	post, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath(path).String(), bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("building a request: %w", err)
 	}
@@ -78,6 +84,7 @@ func (c *Client) exchange(ctx context.Context, cancel func(), request Request, a
 		return err
 	}
 	defer response.Body.Close()
+	answer.Header = response.Header
 	if fault := transport.Refusal(response, "a stream of events", "text/event-stream", "text/plain"); fault != nil {
 		answer.fail(fault.Outcome, fault)
 		return nil

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"github.com/narrows-profiler/narrows/workloads/agents"
 	"github.com/narrows-profiler/narrows/workloads/load"
 	"github.com/narrows-profiler/narrows/workloads/ryot"
 	"github.com/narrows-profiler/narrows/workloads/sigmavault"
@@ -44,6 +45,13 @@ func Benchmarks() []Benchmark {
 			Name: "RSUWriteBenchmark", Suite: "microbenchmarks", Component: sigmavault.Service,
 			Services: []string{sigmavault.Service}, Iterations: 300,
 			Target: "p50 < 10 ms, p99 < 20 ms", Run: sigmavault.RSUWrite,
+		},
+		{
+			Name: "AgentTaskLatencyBenchmark", Suite: "microbenchmarks", Component: agents.Service,
+			// A 99th percentile has an interval on both sides from 368 values on, and only
+			// with one is the target decided.
+			Services: []string{agents.Service}, Iterations: 500,
+			Target: "task < 50 ms (99th percentile)", Run: agents.TaskLatency,
 		},
 	}
 }

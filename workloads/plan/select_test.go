@@ -38,6 +38,9 @@ func TestThePlanIsSound(t *testing.T) {
 func TestSelect(t *testing.T) {
 	all := names(Benchmarks())
 	both := []string{"FirstTokenLatencyBenchmark", "TokenGenerationBenchmark"}
+	if !slices.Contains(all, "AgentTaskLatencyBenchmark") {
+		t.Errorf("the plan has only %v", all)
+	}
 	for _, test := range []struct {
 		suite, component, name string
 		want                   []string
@@ -47,6 +50,7 @@ func TestSelect(t *testing.T) {
 		{"", "ryot", "", both},
 		{"", "sigmavault", "", []string{"RSUReadBenchmark", "RSUWriteBenchmark"}},
 		{"", "", "rsuwrite", []string{"RSUWriteBenchmark"}},
+		{"", "agents", "", []string{"AgentTaskLatencyBenchmark"}},
 		{"", "all", "", all},
 		{"MicroBenchmarks", "Ryot", "", both},
 		{"", "", "TokenGenerationBenchmark", both[1:]},

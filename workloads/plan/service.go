@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/narrows-profiler/narrows/workloads/agents"
+	agentsserver "github.com/narrows-profiler/narrows/workloads/agents/server"
 	"github.com/narrows-profiler/narrows/workloads/plant"
 	"github.com/narrows-profiler/narrows/workloads/ryot"
 	ryotserver "github.com/narrows-profiler/narrows/workloads/ryot/server"
@@ -27,6 +29,7 @@ func services() map[string]driven {
 	return map[string]driven{
 		ryot.Service:       {[]service.Interface{service.HTTP}, ryotserver.Faults()},
 		sigmavault.Service: {[]service.Interface{service.HTTP, service.Directory}, sigmavaultserver.Faults()},
+		agents.Service:     {[]service.Interface{service.HTTP}, agentsserver.Faults()},
 	}
 }
 
