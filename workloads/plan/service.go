@@ -8,11 +8,13 @@ import (
 
 	"github.com/narrows-profiler/narrows/workloads/ryot"
 	"github.com/narrows-profiler/narrows/workloads/service"
+	"github.com/narrows-profiler/narrows/workloads/sigmalang"
 )
 
 // interfaces are the ways in which each service can be driven.
 var interfaces = map[string][]service.Interface{
-	ryot.Service: {service.HTTP},
+	ryot.Service:      {service.HTTP},
+	sigmalang.Service: {service.HTTP, service.Stdio},
 }
 
 // ParseTarget reads what a user gives for a service in place of the reference one.

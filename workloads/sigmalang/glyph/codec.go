@@ -42,6 +42,9 @@ func NewCodec(book *Codebook, cores int, faults Faults) *Codec {
 	return &Codec{book: book, faults: faults, turns: make(chan struct{}, max(1, cores))}
 }
 
+// Cores is how many it computes on at most.
+func (c *Codec) Cores() int { return cap(c.turns) }
+
 // Busy is the number of cores in use.
 func (c *Codec) Busy() int { return len(c.turns) }
 
