@@ -14,25 +14,24 @@ const (
 
 // Faults lists what the service can be started with.
 func Faults() []plant.Fault {
-	const place = "glyph."
 	return []plant.Fault{
 		{
-			Name: linearCodebook, Place: place + "(*Codebook).scanCodebook", Signal: plant.CPU,
+			Name: linearCodebook, Place: "glyph.(*Codebook).scanCodebook", Signal: plant.CPU,
 			Benchmark: "CompressionThroughputBenchmark", Metric: "throughput_mb_per_s",
-			Fault: "each word is compared with all patterns of its length in the codebook, one after another, so the time grows with the codebook",
-			Fix:   "a hash table finds the pattern at once",
+			Fault: "Each word is compared with all patterns of its length in the codebook, one after another, so the time grows with the codebook.",
+			Fix:   "A hash table finds the pattern at once.",
 		},
 		{
-			Name: slowChecksum, Place: place + "checksumBitwise", Signal: plant.CPU,
+			Name: slowChecksum, Place: "glyph.checksumBitwise", Signal: plant.CPU,
 			Benchmark: "CompressionThroughputBenchmark", Metric: "throughput_mb_per_s",
-			Fault: "the checksum of each text is computed bit by bit",
-			Fix:   "the processor's instruction for it is used",
+			Fault: "The checksum of each text is computed bit by bit.",
+			Fix:   "The processor's instruction for it is used.",
 		},
 		{
-			Name: freshEncoders, Place: place + "newWorkspace", Signal: plant.Alloc,
+			Name: freshEncoders, Place: "glyph.newWorkspace", Signal: plant.Alloc,
 			Benchmark: "CompressionRatioBenchmark", Metric: "throughput_mb_per_s",
-			Fault: "buffers, encoder and decoder are made anew for each segment of a text, megabytes that are thrown away after it",
-			Fix:   "they are taken from a pool",
+			Fault: "Buffers, encoder and decoder are made anew for each segment of a text, megabytes that are thrown away after it.",
+			Fix:   "They are taken from a pool.",
 		},
 	}
 }
