@@ -21,7 +21,6 @@ type shape struct {
 	// ofEach is how many texts of each kind a set has, least and most their
 	// lengths in bytes.
 	ofEach, least, most int
-	utilization         float64
 	judge               func(*metrics.Document, *samples)
 	dial                transport.Dial // nil for TCP
 }
@@ -29,7 +28,7 @@ type shape struct {
 // compressionRatio has texts of the size of a prompt, where the ratio depends on
 // what a compressor knows before it has seen anything.
 func compressionRatio() shape {
-	return shape{ofEach: 8, least: 16 << 10, most: 48 << 10, utilization: 0.4, judge: func(d *metrics.Document, s *samples) {
+	return shape{ofEach: 8, least: 16 << 10, most: 48 << 10, judge: func(d *metrics.Document, s *samples) {
 		d.JudgeMean(metrics.Target{Metric: "compression_ratio", Comparison: ">", Value: 3, Unit: ":1"}, s.ratios, s.failures, 0)
 		s.qualify(&d.Targets[len(d.Targets)-1])
 	}}
@@ -38,7 +37,7 @@ func compressionRatio() shape {
 // compressionThroughput has texts of a megabyte, where a request's own cost is
 // little.
 func compressionThroughput() shape {
-	return shape{ofEach: 1, least: 1e6, most: 1e6, utilization: 0.4, judge: func(d *metrics.Document, s *samples) {
+	return shape{ofEach: 1, least: 1e6, most: 1e6, judge: func(d *metrics.Document, s *samples) {
 		d.JudgeMean(metrics.Target{Metric: "throughput_mb_per_s", Comparison: ">", Value: 100, Unit: "MB/s"}, s.speeds, s.failures, 0)
 		s.qualify(&d.Targets[len(d.Targets)-1])
 	}}
@@ -55,8 +54,14 @@ func CompressionThroughput(ctx context.Context, a load.Assignment) (*metrics.Doc
 	return run(ctx, a, compressionThroughput())
 }
 
-// warmup is how many sets are discarded.
-const warmup = 4
+const (
+	// warmup is how many sets are discarded.
+	warmup = 4
+	// utilization leaves room between sets, which arrive evenly unless told
+	// otherwise: a set is to have the service for itself, as its speed is asked
+	// for and not how it queues.
+	utilization = 0.5
+)
 
 // run performs a benchmark and fills its document.
 func run(ctx context.Context, a load.Assignment, s shape) (document *metrics.Document, err error) {
@@ -65,12 +70,15 @@ func run(ctx context.Context, a load.Assignment, s shape) (document *metrics.Doc
 		return nil, fmt.Errorf("running %s: %w", a.Name, err)
 	}
 	defer func() { err = errors.Join(err, coder.close()) }()
+	if a.Options.Arrivals == "" {
+		a.Options.Arrivals = load.Uniform
+	}
 	d := &driver{
 		coder: coder, shape: s, source: corpus.NewSource(a.Options.Seed), seed: a.Options.Seed,
 		seen: make(map[int]*observation), samples: new(samples),
 	}
 	return benchmark.Run(ctx, a, benchmark.Shape{
-		Service: Service, Fields: Fields(), Warmup: warmup, Utilization: s.utilization,
+		Service: Service, Fields: Fields(), Warmup: warmup, Utilization: utilization,
 	}, d)
 }
 

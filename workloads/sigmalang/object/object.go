@@ -6,9 +6,12 @@ package object
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/bits"
+	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -16,9 +19,9 @@ import (
 // mostMembers bounds an object that is read.
 const mostMembers = 64
 
-// Members returns the members of a JSON object as they are written, by name. Of
-// members of one name the last one counts. What is not one JSON object, and nothing
-// else, is an error.
+// Members returns the members of a JSON object as they are written, by name. What
+// is not one JSON object, and nothing else, is an error; so is one that has two
+// members of one name.
 func Members(text []byte) (map[string][]byte, error) {
 	s := scanner{text: text}
 	members, err := s.object()
@@ -62,6 +65,9 @@ func (s *scanner) object() (map[string][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		if _, ok := members[string(name)]; ok {
+			return nil, fmt.Errorf("there are two members %.50q", name)
+		}
 		members[string(name)] = value
 	}
 	if s.space(); s.at != len(s.text) {
@@ -89,25 +95,47 @@ func (s *scanner) take(c byte) bool {
 // plain reports whether a byte stands for itself in a string.
 func plain(c byte) bool { return c >= ' ' && c != '"' && c != '\\' }
 
+// others sets the top bit of the first byte of eight that does not stand for
+// itself, and perhaps of later ones: subtracting from a byte borrows from its top
+// bit where it is less, and from the bytes after it.
+func others(eight uint64) uint64 {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	quote, backslash := eight^'"'*ones, eight^'\\'*ones
+	return ((eight-' '*ones)&^eight | (quote-ones)&^quote | (backslash-ones)&^backslash) & tops
+}
+
+// plainRun returns where the next byte is that does not stand for itself.
+func plainRun(text []byte, at int) int {
+	for ; at+8 <= len(text); at += 8 {
+		if found := others(binary.LittleEndian.Uint64(text[at:])); found != 0 {
+			return at + bits.TrailingZeros64(found)/8
+		}
+	}
+	for at < len(text) && plain(text[at]) {
+		at++
+	}
+	return at
+}
+
 // quoted returns a string with its quotes.
 func (s *scanner) quoted() ([]byte, error) {
 	start := s.at
 	if s.at >= len(s.text) || s.text[s.at] != '"' {
 		return nil, errors.New("no string is there")
 	}
-	for s.at++; s.at < len(s.text); s.at++ {
-		switch c := s.text[s.at]; {
-		case plain(c):
-		case c == '"':
+	for s.at++; ; s.at += 2 {
+		if s.at = plainRun(s.text, min(s.at, len(s.text))); s.at == len(s.text) {
+			break
+		}
+		switch s.text[s.at] {
+		case '"':
 			s.at++
 			return s.text[start:s.at], nil
-		case c == '\\':
-			s.at++
+		case '\\': // whatever follows is no end
 		default:
 			return nil, errors.New("a control character is in a string")
 		}
 	}
-	s.at = len(s.text)
 	return nil, errors.New("a string does not end")
 }
 
@@ -149,10 +177,9 @@ var (
 	errUTF8   = errors.New("a string is not UTF-8")
 )
 
-// Unquote appends what a JSON string says to into, which may be the string's own
-// beginning, quoted[:0]. Where encoding/json would replace what is no text (bytes
-// that are not UTF-8, halves of surrogate pairs) it is an error: that is not what
-// was written.
+// Unquote appends what a JSON string says to into. Where encoding/json would replace
+// what is no text (bytes that are not UTF-8, halves of surrogate pairs) it is an
+// error: that is not what was written.
 func Unquote(into, quoted []byte) ([]byte, error) {
 	if len(quoted) < 2 || quoted[0] != '"' || quoted[len(quoted)-1] != '"' {
 		return nil, errQuotes
@@ -161,31 +188,41 @@ func Unquote(into, quoted []byte) ([]byte, error) {
 	if !utf8.Valid(text) {
 		return nil, errUTF8
 	}
+	// Eight bytes are copied at a time, of which those count that are plain.
+	begin := len(into)
+	into = slices.Grow(into, len(text)+8)
+	room, out := into[begin:cap(into)], 0
 	for at := 0; at < len(text); {
-		run := at
-		for run < len(text) && plain(text[run]) {
-			run++
-		}
-		into = append(into, text[at:run]...)
-		if run == len(text) {
-			break
-		}
-		if text[run] != '\\' || run+1 == len(text) {
-			return nil, errEscape
-		}
-		if c := escaped[text[run+1]]; c != 0 {
-			into = append(into, c)
-			at = run + 2
+		if at+8 <= len(text) {
+			eight := binary.LittleEndian.Uint64(text[at:])
+			binary.LittleEndian.PutUint64(room[out:], eight)
+			found := others(eight)
+			if found == 0 {
+				at, out = at+8, out+8
+				continue
+			}
+			n := bits.TrailingZeros64(found) / 8
+			at, out = at+n, out+n
+		} else if plain(text[at]) {
+			room[out] = text[at]
+			at, out = at+1, out+1
 			continue
 		}
-		r, width := unescape(text[run:])
+		if text[at] != '\\' || at+1 == len(text) {
+			return nil, errEscape
+		}
+		if c := escaped[text[at+1]]; c != 0 {
+			room[out] = c
+			at, out = at+2, out+1
+			continue
+		}
+		r, width := unescape(text[at:])
 		if width == 0 {
 			return nil, errEscape
 		}
-		into = utf8.AppendRune(into, r)
-		at = run + width
+		at, out = at+width, out+utf8.EncodeRune(room[out:], r)
 	}
-	return into, nil
+	return into[:begin+out], nil
 }
 
 // escaped are the characters behind escapes of two bytes.
@@ -232,28 +269,46 @@ func hexadecimal(text []byte) (r rune, ok bool) {
 func AppendQuoted(into, text []byte) []byte {
 	into = append(into, '"')
 	for at := 0; at < len(text); {
-		run := at
-		for run < len(text) && plain(text[run]) {
-			run++
+		// As in Unquote; room is made for eight bytes and an escape.
+		into = slices.Grow(into, min(len(text)-at, 4096)+16)
+		room, out := into[len(into):cap(into)], 0
+		for at < len(text) && out+16 <= len(room) {
+			if at+8 <= len(text) {
+				eight := binary.LittleEndian.Uint64(text[at:])
+				binary.LittleEndian.PutUint64(room[out:], eight)
+				found := others(eight)
+				if found == 0 {
+					at, out = at+8, out+8
+					continue
+				}
+				n := bits.TrailingZeros64(found) / 8
+				at, out = at+n, out+n
+			} else if plain(text[at]) {
+				room[out] = text[at]
+				at, out = at+1, out+1
+				continue
+			}
+			out += escape(room[out:], text[at])
+			at++
 		}
-		into = append(into, text[at:run]...)
-		if run == len(text) {
-			break
-		}
-		const digits = "0123456789abcdef"
-		switch c := text[run]; c {
-		case '"', '\\':
-			into = append(into, '\\', c)
-		case '\n':
-			into = append(into, '\\', 'n')
-		case '\t':
-			into = append(into, '\\', 't')
-		case '\r':
-			into = append(into, '\\', 'r')
-		default:
-			into = append(into, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
-		}
-		at = run + 1
+		into = into[:len(into)+out]
 	}
 	return append(into, '"')
+}
+
+// escape writes a byte that does not stand for itself and returns how long it is
+// then, at most 6 bytes.
+func escape(room []byte, c byte) int {
+	const digits = "0123456789abcdef"
+	switch c {
+	case '"', '\\':
+		return copy(room, []byte{'\\', c})
+	case '\n':
+		return copy(room, `\n`)
+	case '\t':
+		return copy(room, `\t`)
+	case '\r':
+		return copy(room, `\r`)
+	}
+	return copy(room, []byte{'\\', 'u', '0', '0', digits[c>>4], digits[c&15]})
 }

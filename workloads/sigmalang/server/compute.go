@@ -95,13 +95,13 @@ func readAll(from io.Reader, into []byte, announced int64) ([]byte, error) {
 	}
 }
 
-// text returns a member that is a string, unquoted in its place.
-func text(members map[string][]byte, name string) ([]byte, error) {
+// text appends a member that is a string to into, without its quotes.
+func text(into []byte, members map[string][]byte, name string) ([]byte, error) {
 	quoted, ok := members[name]
 	if !ok {
 		return nil, invalid("%s is missing", name)
 	}
-	unquoted, err := object.Unquote(quoted[:0], quoted)
+	unquoted, err := object.Unquote(into, quoted)
 	if err != nil {
 		return nil, invalid("%s: %v", name, err)
 	}
@@ -110,19 +110,19 @@ func text(members map[string][]byte, name string) ([]byte, error) {
 
 // encode answers POST /api/v1/encode.
 func (s *Server) encode(ctx context.Context, b *buffers, members map[string][]byte) error {
-	text, err := text(members, "text")
-	if err != nil {
+	var err error
+	if b.text, err = text(b.text[:0], members, "text"); err != nil {
 		return err
 	}
-	if b.frame, err = s.config.Codec.Encode(ctx, b.frame[:0], text); err != nil {
+	if b.frame, err = s.config.Codec.Encode(ctx, b.frame[:0], b.text); err != nil {
 		return err
 	}
 	b.answer = append(b.answer[:0], `{"success":true,"encoding":"hex","original_size":`...)
-	b.answer = strconv.AppendInt(b.answer, int64(len(text)), 10)
+	b.answer = strconv.AppendInt(b.answer, int64(len(b.text)), 10)
 	b.answer = append(b.answer, `,"compressed_size":`...)
 	b.answer = strconv.AppendInt(b.answer, int64(len(b.frame)), 10)
 	b.answer = append(b.answer, `,"compression_ratio":`...)
-	b.answer = strconv.AppendFloat(b.answer, float64(len(text))/float64(len(b.frame)), 'g', -1, 64)
+	b.answer = strconv.AppendFloat(b.answer, float64(len(b.text))/float64(len(b.frame)), 'g', -1, 64)
 	b.answer = append(b.answer, `,"encoded":"`...)
 	b.answer = append(hex.AppendEncode(b.answer, b.frame), `"}`...)
 	return nil
@@ -130,21 +130,21 @@ func (s *Server) encode(ctx context.Context, b *buffers, members map[string][]by
 
 // decode answers POST /api/v1/decode.
 func (s *Server) decode(ctx context.Context, b *buffers, members map[string][]byte) error {
-	digits, err := text(members, "encoded")
-	if err != nil {
+	var err error
+	if b.frame, err = text(b.frame[:0], members, "encoded"); err != nil {
 		return err
 	}
-	n, err := hex.Decode(digits, digits)
+	n, err := hex.Decode(b.frame, b.frame)
 	if err != nil {
 		return invalid("encoded: %v", err)
 	}
-	if b.frame, err = s.config.Codec.Decode(ctx, b.frame[:0], digits[:n]); err != nil {
+	if b.text, err = s.config.Codec.Decode(ctx, b.text[:0], b.frame[:n]); err != nil {
 		return err
 	}
-	if !utf8.Valid(b.frame) {
+	if !utf8.Valid(b.text) {
 		return invalid("encoded: what it holds is not UTF-8")
 	}
 	b.answer = append(b.answer[:0], `{"success":true,"text":`...)
-	b.answer = append(object.AppendQuoted(b.answer, b.frame), '}')
+	b.answer = append(object.AppendQuoted(b.answer, b.text), '}')
 	return nil
 }

@@ -50,7 +50,7 @@ type Server struct {
 }
 
 // buffers are what a request is read into and answered from.
-type buffers struct{ body, frame, answer []byte }
+type buffers struct{ body, text, frame, answer []byte }
 
 // New returns a server.
 func New(c Config) *Server {

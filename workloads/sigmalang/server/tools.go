@@ -76,5 +76,5 @@ func only(arguments json.RawMessage, name string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the arguments: %w", err)
 	}
-	return text(members, name)
+	return text(nil, members, name)
 }
