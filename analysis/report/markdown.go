@@ -62,7 +62,7 @@ func benchmarkSentence(d *metrics.Document) markup {
 		var parts []string
 		for i := range d.Targets {
 			r := result{d, d.Targets[i].Metric, &d.Targets[i]}
-			parts = append(parts, string(code(r.metric)+" is "+text(r.value())+", target "+text(r.target.Comparison+" "+withUnit(number(r.target.Value), r.target.Unit))))
+			parts = append(parts, string(code(r.metric)+" is "+text(r.qualified())+", target "+text(r.target.Comparison+" "+withUnit(number(r.target.Value), r.target.Unit))))
 		}
 		sentence += markup("; " + strings.Join(parts, "; "))
 	}
@@ -118,14 +118,16 @@ func (m *document) baselines(d *Data) {
 	for _, r := range d.targets() {
 		rows = append(rows, []markup{code(r.document.Benchmark), text(known(r.document.Service)), code(r.metric),
 			text(r.target.Comparison + " " + withUnit(number(r.target.Value), r.target.Unit)),
-			text(r.value()), text(r.interval()), markup(count(int64(r.document.N))), markup("**") + text(string(r.target.Verdict)) + "**", text(r.why())})
+			text(r.qualified()), text(r.interval()), markup(count(int64(r.document.N))), markup("**") + text(string(r.target.Verdict)) + "**", text(r.why())})
 	}
 	m.table([]markup{"Benchmark", "Service", "Metric", "Target", ">Value", ">Interval", ">n", "Verdict", "Why"}, rows)
+
+	m.trips(d)
 
 	m.heading(3, "Other measurements")
 	rows = nil
 	for _, r := range d.others() {
-		rows = append(rows, []markup{code(r.document.Benchmark), code(r.metric), text(r.value()), text(r.interval()), text(r.why())})
+		rows = append(rows, []markup{code(r.document.Benchmark), code(r.metric), text(r.qualified()), text(r.interval()), text(r.why())})
 	}
 	m.table([]markup{"Benchmark", "Metric", ">Value", ">Interval", "Why unknown"}, rows)
 
@@ -138,6 +140,19 @@ func (m *document) baselines(d *Data) {
 			markup(count(int64(o.Load.WarmupRequests))), text(positiveNumber(o.Load.DurationSeconds, "s")), text(failures(o))})
 	}
 	m.table([]markup{"Benchmark", "Status", "Arrivals", ">Rate", ">Concurrency", ">Warm-up requests", ">Duration", "Failed requests"}, rows)
+}
+
+// trips says of each benchmark of compression whether the texts came back.
+func (m *document) trips(d *Data) {
+	var items []markup
+	for i := range d.Metrics {
+		if trip := d.Metrics[i].RoundTrip; trip != nil {
+			items = append(items, code(d.Metrics[i].Benchmark)+markup(": lossless: ")+text(trip.String()))
+		}
+	}
+	if len(items) > 0 {
+		m.list(items)
+	}
 }
 
 func positiveNumber(v float64, unit string) string {

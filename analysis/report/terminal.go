@@ -108,6 +108,9 @@ func (t *terminal) benchmark(m *metrics.Document) {
 	if m.StatusReason != "" {
 		t.wrapped("  ", m.StatusReason)
 	}
+	if m.RoundTrip != nil {
+		t.wrapped("  ", "lossless: "+m.RoundTrip.String())
+	}
 	if len(m.Targets) == 0 {
 		t.line("  no target")
 		return

@@ -82,9 +82,10 @@ func plural(n int64, noun string) string {
 	return count(n) + " " + noun + "s"
 }
 
+// withUnit prints a number with its unit; that of a ratio is ":1".
 func withUnit(value, unit string) string {
-	if unit == "" {
-		return value
+	if unit == "" || strings.HasPrefix(unit, ":") {
+		return value + unit
 	}
 	return value + " " + unit
 }

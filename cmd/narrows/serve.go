@@ -3,16 +3,19 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 
 	"golang.org/x/sys/unix"
 
 	agents "github.com/narrows-profiler/narrows/workloads/agents/server"
 	ryot "github.com/narrows-profiler/narrows/workloads/ryot/server"
+	sigmalang "github.com/narrows-profiler/narrows/workloads/sigmalang/server"
 	sigmavault "github.com/narrows-profiler/narrows/workloads/sigmavault/server"
 )
 
 type serveCommand struct {
 	Ryot       serveRyotCommand       `cmd:"" help:"LLM inference: a Llama-architecture model behind OpenAI's streaming HTTP interface."`
+	Sigmalang  serveSigmalangCommand  `cmd:"" help:"Text compression: a codebook of glyphs in front of Zstandard, over HTTP or as a tool."`
 	Sigmavault serveSigmavaultCommand `cmd:"" help:"Encrypted storage of reusable semantic units: a durable store behind a small HTTP interface, or seen as a directory of files."`
 	Agents     serveAgentsCommand     `cmd:"" help:"Agent collective: a router with a bounded queue and workers that answer tasks over HTTP."`
 }
@@ -31,6 +34,28 @@ Examples:
 }
 
 func (c *serveRyotCommand) Run(ctx context.Context, s streams) error {
+	return advised(c.Options.Run(ctx, s.out))
+}
+
+type serveSigmalangCommand struct {
+	sigmalang.Options
+	Stdio bool `help:"Serve as a tool over standard input and output (JSON-RPC 2.0, MCP 2024-11-05) instead of HTTP."`
+}
+
+func (serveSigmalangCommand) Help() string {
+	return `Prints one JSON line with its URL and PID when it is ready, and serves until Ctrl-C; with --stdio, until its input ends.
+
+Examples:
+  narrows serve sigmalang
+  curl localhost:26080/api/v1/encode -d '{"text":"the end of the file"}'
+  narrows bench --component sigmalang --target sigmalang='stdio:narrows serve sigmalang --stdio'
+  narrows serve sigmalang --plant linear-codebook`
+}
+
+func (c *serveSigmalangCommand) Run(ctx context.Context, s streams) error {
+	if c.Stdio {
+		return c.RunTool(ctx, os.Stdin, s.out)
+	}
 	return advised(c.Options.Run(ctx, s.out))
 }
 

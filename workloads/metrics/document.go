@@ -36,6 +36,8 @@ type Document struct {
 	// CI holds the confidence interval of a metric, by the metric's name.
 	CI      map[string]Interval `json:"ci"`
 	Targets []Target            `json:"targets"`
+	// RoundTrip is there wherever a compression ratio is.
+	RoundTrip *RoundTrip `json:"round_trip,omitempty"`
 	// Errors counts the requests that gave no valid answer, by outcome.
 	Errors map[string]int `json:"errors"`
 	// Notes are sentences a reader of the numbers has to know, for example how

@@ -4,6 +4,7 @@ import (
 	"github.com/narrows-profiler/narrows/workloads/agents"
 	"github.com/narrows-profiler/narrows/workloads/load"
 	"github.com/narrows-profiler/narrows/workloads/ryot"
+	"github.com/narrows-profiler/narrows/workloads/sigmalang"
 	"github.com/narrows-profiler/narrows/workloads/sigmavault"
 )
 
@@ -35,6 +36,16 @@ func Benchmarks() []Benchmark {
 			Name: "TokenGenerationBenchmark", Suite: "microbenchmarks", Component: ryot.Service,
 			Services: []string{ryot.Service}, Iterations: 100,
 			Target: "> 50 tokens/s (mean)", Run: ryot.TokenGeneration,
+		},
+		{
+			Name: "CompressionRatioBenchmark", Suite: "microbenchmarks", Component: sigmalang.Service,
+			Services: []string{sigmalang.Service}, Iterations: 100,
+			Target: "> 3:1 (original / compressed, of English and code, without loss)", Run: sigmalang.CompressionRatio,
+		},
+		{
+			Name: "CompressionThroughputBenchmark", Suite: "microbenchmarks", Component: sigmalang.Service,
+			Services: []string{sigmalang.Service}, Iterations: 100,
+			Target: "> 100 MB/s (mean)", Run: sigmalang.CompressionThroughput,
 		},
 		{
 			Name: "RSUReadBenchmark", Suite: "microbenchmarks", Component: sigmavault.Service,

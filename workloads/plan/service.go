@@ -12,6 +12,8 @@ import (
 	"github.com/narrows-profiler/narrows/workloads/ryot"
 	ryotserver "github.com/narrows-profiler/narrows/workloads/ryot/server"
 	"github.com/narrows-profiler/narrows/workloads/service"
+	"github.com/narrows-profiler/narrows/workloads/sigmalang"
+	sigmalangserver "github.com/narrows-profiler/narrows/workloads/sigmalang/server"
 	"github.com/narrows-profiler/narrows/workloads/sigmavault"
 	sigmavaultserver "github.com/narrows-profiler/narrows/workloads/sigmavault/server"
 )
@@ -30,6 +32,7 @@ func services() map[string]driven {
 		ryot.Service:       {[]service.Interface{service.HTTP}, ryotserver.Faults()},
 		sigmavault.Service: {[]service.Interface{service.HTTP, service.Directory}, sigmavaultserver.Faults()},
 		agents.Service:     {[]service.Interface{service.HTTP}, agentsserver.Faults()},
+		sigmalang.Service:  {[]service.Interface{service.HTTP, service.Stdio}, sigmalangserver.Faults()},
 	}
 }
 
