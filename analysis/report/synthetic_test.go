@@ -88,9 +88,12 @@ func documents() []metrics.Document {
 	a.CI = map[string]metrics.Interval{"ttft_p95_ms": {Low: 138.1, High: 149.9, Confidence: 0.95, Method: "order statistics"}, "ttft_p50_ms": {Low: 117.2, High: 119.9, Confidence: 0.95, Method: "order statistics"}}
 	a.Targets = []metrics.Target{{Metric: "ttft_p95_ms", Comparison: "<", Value: 100, Unit: "ms", Verdict: metrics.Missed, Reason: "the whole interval is above 100 ms"}}
 	a.Notes = []string{"the service gave no token count for 3 of 280 answers; their content chunks were counted"}
+	a.Load.OwnLateP50Ms, a.Load.OwnLateP99Ms, a.Load.GeneratorCPURatio = 0.061, 0.42, 0.0123
+	a.Load.Generator = &metrics.Generator{RatePerSecond: 150, Requests: 300, ExchangeP50Ms: 0.19, ExchangeP99Ms: 0.7, AddedP50Ms: 0.2421, AddedP99Ms: 1.096, CPURatio: 0.067}
 	a.N, a.Errors = 280, map[string]int{"timeout": 20}
 	b := base
 	b.Benchmark = "TokenGenerationBenchmark"
+	b.Load.GeneratorUnknown = "the null server did not start"
 	b.Metrics = map[string]*float64{"ttft_mean_ms": pointer(119), "ttft_p50_ms": nil, "ttft_p95_ms": nil, "ttft_p99_ms": nil, "tokens_per_second": pointer(51.34), "peak_memory_mb": pointer(1240.5), "gpu_utilization_percent": nil}
 	b.Unavailable = map[string]string{"ttft_p50_ms": "not measured by this benchmark", "ttft_p95_ms": "not measured by this benchmark", "ttft_p99_ms": "not measured by this benchmark", "gpu_utilization_percent": "no GPU was found"}
 	b.CI = map[string]metrics.Interval{"tokens_per_second": {Low: 49.6, High: 53.1, Confidence: 0.95, Method: "bootstrap"}}

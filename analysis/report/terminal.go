@@ -108,6 +108,7 @@ func (t *terminal) benchmark(m *metrics.Document) {
 	if m.StatusReason != "" {
 		t.wrapped("  ", m.StatusReason)
 	}
+	defer t.generator(m)
 	if len(m.Targets) == 0 {
 		t.line("  no target")
 		return
@@ -119,6 +120,16 @@ func (t *terminal) benchmark(m *metrics.Document) {
 		if r.target.Verdict == metrics.Undecided || m.Metrics[r.metric] == nil {
 			t.wrapped("    ", "because "+known(r.why()))
 		}
+	}
+}
+
+// generator prints what the load generator added by itself, where that was asked.
+func (t *terminal) generator(m *metrics.Document) {
+	switch own := m.Load.Generator; {
+	case own != nil:
+		t.wrapped("  ", "of that the load generator's own: "+addition(own))
+	case m.Load.GeneratorUnknown != "":
+		t.wrapped("  ", "what the load generator itself adds is unknown: "+m.Load.GeneratorUnknown)
 	}
 }
 

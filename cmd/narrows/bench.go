@@ -64,6 +64,7 @@ func (f *benchmarkFlags) runner(ctx context.Context) (*plan.Runner, error) {
 		Benchmarks: benchmarks,
 		Commands:   map[string]service.Command{},
 		Targets:    targets,
+		Null:       nullServer(self),
 		Options: load.Options{
 			Iterations: f.Iterations, Duration: f.Duration, Concurrency: f.Concurrency, Seed: f.Seed,
 		},

@@ -27,6 +27,7 @@ type commands struct {
 	Flame  flameCommand  `cmd:"" help:"Draw a flame graph of a pprof file or a session."`
 	Serve  serveCommand  `cmd:"" help:"Run a reference service."`
 	Doctor doctorCommand `cmd:"" help:"Say what works on this host, what does not, and what to do about it. Changes nothing."`
+	Null   nullCommand   `cmd:"" hidden:"" help:"Answer a benchmark's requests at once, so that the load generator can measure itself."`
 
 	Version kong.VersionFlag `help:"Print the version."`
 }
