@@ -22,6 +22,7 @@ func Markdown(w io.Writer, d *Data) error {
 	m.baselines(d)
 	m.hotspots(d)
 	m.ranking(d)
+	m.calibration(d.Session)
 	m.accounting(d)
 	m.limitations(d)
 	m.files(d)

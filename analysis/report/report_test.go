@@ -38,6 +38,7 @@ func TestTerminalSaysWhatWasFound(t *testing.T) {
 		`ttft_p95_ms < 100 ms +142\.7 ms +138\.1 to 149\.9 ms \(95 %\) +missed`,
 		`tokens_per_second > 50 tokens/s +51\.34 tokens/s +49\.6 to 53\.1 tokens/s \(95 %\) +undecided\n +because the interval holds 50 tokens/s`,
 		`280 of 300 answers valid`,
+		`a program of known split was off by 0\.4 points at most in 3,009 samples \(chance\s+explains 2\.6\)`,
 		`of that the load generator's own: 0\.2421 ms \(median\), 1\.096 ms \(99th percentile\)`,
 		`what the load generator itself adds is unknown: the null server did not start`,
 		`(?m)^   1  5\d\.\d %    \d\d\.\d to \d\d\.\d %     1,\d\d\d  llama\.\(\*Model\)\.matmul +forward\.go:10$`,
@@ -79,6 +80,9 @@ func TestMarkdownHoldsEveryPart(t *testing.T) {
 		"| `FirstTokenLatencyBenchmark` | `ttft_p99_ms` | unknown | unknown | a p99 needs 299 answers, there are 280 |",
 		"| `FirstTokenLatencyBenchmark` | 0.061 ms, 0.42 ms | 0.012 cores | 0.2421 ms (median), 1.096 ms (99th percentile) | 150 requests/s | 0.067 cores |",
 		"| `TokenGenerationBenchmark` | 0 ms, 0 ms | 0.000 cores | unknown | unknown | unknown | the null server did not start |",
+		"## How sure the instrument is", "| CPU split | third | 30.0 % | 30.4 % | +0.4 | up to 2.6 | 3,009 | within chance |",
+		"| callers of leaves | stacks with the caller | 100.0 % | 0.0 % | -100.0 | up to 1.0 | 900 | beyond chance |",
+		"| price of a tick | eBPF program | - | 2.8 us | - | - | 6,000 | measured |",
 		"### 1. CRITICAL: `" + module + "(*Model).matmul`",
 		"`" + module + "(*Model).Forward` in 100.0 % of its time",
 		"go tool pprof -symbolize=none -sample_index=cpu -relative_percentages -tagfocus='^benchmark:FirstTokenLatencyBenchmark$,^service:ryot$' -peek=",
@@ -313,6 +317,22 @@ func checkPrintable(t testing.TB, out, name string) {
 	for line := range strings.Lines(out) {
 		if line = strings.TrimSuffix(line, "\n"); clean(line) != line {
 			t.Errorf("%q leaves unprintable characters: %q", name, line)
+		}
+	}
+}
+
+func TestCalibrationIsPrinted(t *testing.T) {
+	var out bytes.Buffer
+	must(t, Calibration(&out, record(t).Session.Calibration))
+	for _, want := range []string{
+		`(?m)^CPU split: a program counts its own time$`,
+		`(?m)^  third +30\.0 % +30\.4 % +\+0\.4 +up to 2\.6$`,
+		`(?m)^  3,009 samples; within chance$`,
+		`(?m)^  900 samples; WARNING: beyond chance: none was seen$`,
+		`(?m)^  eBPF program +- +2\.8 us +- +-$`,
+	} {
+		if !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("nothing like %q in\n%s", want, out.String())
 		}
 	}
 }

@@ -143,6 +143,14 @@ func record(t testing.TB) *Data {
 		OwnCost:    &session.OwnCost{CPUUserSeconds: 0.9, CPUSystemSeconds: 0.3, EBPFRunSeconds: 0.02, EBPFRuns: 11880, PeakMemoryBytes: 86 << 20},
 		Unwinding:  []session.Unwinding{{File: "/usr/local/bin/narrows", BuildID: "abc", Complete: 5890, Truncated: map[string]int64{"no frame pointer": 12}}},
 		Symbols:    []session.Symbols{{File: "/usr/local/bin/narrows", BuildID: "abc", Named: 41230, Unnamed: map[string]int64{"no symbol covers the address": 3}}},
+		Calibration: []session.Check{
+			{Name: "CPU split", What: "a program counts its own time", Samples: 3009, Unit: "%", Verdict: session.WithinChance, Reason: "no value is far",
+				Values: []session.CheckValue{session.NewCheckValue("half", 49.9, 49.8, 2.8), session.NewCheckValue("third", 30, 30.4, 2.6)}},
+			{Name: "callers of leaves", What: "a leaf's caller is known", Samples: 900, Unit: "%", Verdict: session.BeyondChance, Reason: "none was seen",
+				Values: []session.CheckValue{session.NewCheckValue("stacks with the caller", 100, 0, 1)}},
+			{Name: "price of a tick", What: "of one sample", Samples: 6000, Unit: "us", Verdict: session.JustMeasured, Reason: "there is no truth to compare with",
+				Values: []session.CheckValue{{Name: "eBPF program", Seen: 2.82}}},
+		},
 		Services:   []session.Service{{Name: "ryot", PID: 4242, TargetKind: "reference", URL: "http://127.0.0.1:8000"}},
 		Benchmarks: []session.Benchmark{{Benchmark: "FirstTokenLatencyBenchmark", Start: start, End: start.Add(30 * time.Second)}},
 	}))

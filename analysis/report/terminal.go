@@ -204,6 +204,9 @@ func brief(function string) string {
 func (t *terminal) footer(d *Data) {
 	s := d.Session
 	t.wrapped("", fmt.Sprintf("Recorded %s: %s; %s", duration(s.Duration()), seen(d), ownCost(d)))
+	if sure := sureness(s); sure != "" {
+		t.wrapped("  ", sure)
+	}
 	if s.Reason != "" {
 		t.wrapped("", fmt.Sprintf("the session is %s: %s", s.Status, s.Reason))
 	}

@@ -128,7 +128,7 @@ func (c *benchCommand) Run(ctx context.Context, s streams) error {
 		return c.list(s)
 	}
 	if c.Profiler == "cpu" {
-		return (&runCommand{JSON: c.JSON, Frequency: defaultFrequency, Window: defaultWindow, benchmarkFlags: c.benchmarkFlags}).Run(ctx, s)
+		return (&runCommand{Calibrate: true, JSON: c.JSON, Frequency: defaultFrequency, Window: defaultWindow, benchmarkFlags: c.benchmarkFlags}).Run(ctx, s)
 	}
 	runner, err := c.runner(ctx)
 	if err != nil {

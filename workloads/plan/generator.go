@@ -44,24 +44,30 @@ func (r *Runner) measureGenerator(ctx context.Context, benchmark Benchmark, docu
 	if ctx.Err() != nil {
 		return nil, "the run was stopped"
 	}
-	server, err := service.Start(ctx, r.Null(benchmark))
+	own, err := MeasureGenerator(ctx, r.Null(benchmark), benchmark, ownOptions(document, r.Options.Seed))
 	if err != nil {
 		return nil, err.Error()
-	}
-	requests, cpu, err := r.sendToNull(ctx, benchmark, server.Endpoint, ownOptions(document, r.Options.Seed))
-	if err = errors.Join(err, server.Stop()); err != nil {
-		return nil, err.Error()
-	}
-	own, err = describeOwn(requests)
-	if err != nil {
-		return nil, err.Error()
-	}
-	own.CPURatio = cpu
-	own.Concurrency = document.Load.Concurrency
-	if own.Concurrency == 0 {
-		own.RatePerSecond = ownOptions(document, 0).Rate
 	}
 	return own, ""
+}
+
+// MeasureGenerator runs a benchmark against a null server of it, which the command
+// starts, and says what that took: what the generator adds and uses by itself.
+func MeasureGenerator(ctx context.Context, command service.Command, benchmark Benchmark, options load.Options) (*metrics.Generator, error) {
+	server, err := service.Start(ctx, command)
+	if err != nil {
+		return nil, err
+	}
+	requests, cpu, err := sendToNull(ctx, benchmark, server.Endpoint, options)
+	if err = errors.Join(err, server.Stop()); err != nil {
+		return nil, fmt.Errorf("measuring what the generator adds: %w", err)
+	}
+	own, err := describeOwn(requests)
+	if err != nil {
+		return nil, fmt.Errorf("measuring what the generator adds: %w", err)
+	}
+	own.CPURatio, own.RatePerSecond, own.Concurrency = cpu, options.Rate, options.Concurrency
+	return own, nil
 }
 
 // ownOptions is the load of a run, as it was, for the null server.
@@ -79,7 +85,7 @@ func ownOptions(document *metrics.Document, seed uint64) load.Options {
 
 // sendToNull runs the benchmark for its requests alone. CPU is what this process
 // used meanwhile, in cores.
-func (r *Runner) sendToNull(ctx context.Context, benchmark Benchmark, endpoint service.Endpoint, options load.Options) (requests []metrics.Request, cpu float64, err error) {
+func sendToNull(ctx context.Context, benchmark Benchmark, endpoint service.Endpoint, options load.Options) (requests []metrics.Request, cpu float64, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, ownPatience, fmt.Errorf("the null server took more than %v", ownPatience))
 	defer cancel()
 	document, err := benchmark.Run(ctx, load.Assignment{
@@ -92,7 +98,6 @@ func (r *Runner) sendToNull(ctx context.Context, benchmark Benchmark, endpoint s
 			requests = append(requests, request)
 			return nil
 		},
-		Version: r.Version,
 	})
 	if err != nil {
 		return nil, 0, err

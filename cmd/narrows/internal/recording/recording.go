@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/google/pprof/profile"
 
@@ -39,11 +40,15 @@ type Recording struct {
 // Start begins a recording whose windows go to the sink. ctx bounds the work on
 // the windows, not the recording: end that with Stop.
 func Start(ctx context.Context, config collector.Config, sink Sink) (*Recording, error) {
+	var before syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &before); err != nil {
+		return nil, fmt.Errorf("starting the recording: asking for the time used so far: %w", err)
+	}
 	c, err := collector.Start(config)
 	if err != nil {
 		return nil, fmt.Errorf("starting the recording: %w", err)
 	}
-	r := &Recording{collector: c, sink: sink, failed: make(chan struct{}), summary: newSummary()}
+	r := &Recording{collector: c, sink: sink, failed: make(chan struct{}), summary: newSummary(before)}
 	kernel, err := kernelSymbols()
 	if err != nil {
 		r.summary.warn(fmt.Sprintf("kernel functions have no names: %v", err))

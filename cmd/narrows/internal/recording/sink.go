@@ -43,6 +43,9 @@ func (s *FileSink) Window(_ context.Context, _ collector.Window, cpu *profile.Pr
 	return nil
 }
 
+// Profile is what was recorded, nil if that is nothing.
+func (s *FileSink) Profile() *profile.Profile { return s.merged }
+
 // Kinds of files that a quick look can be written to.
 const (
 	svgSuffix   = ".svg"
