@@ -30,7 +30,8 @@ type benchmarkFlags struct {
 	Duration    time.Duration     `placeholder:"TIME" help:"Run each benchmark this long, instead of a number of requests."`
 	Concurrency int               `name:"concurrent_requests" aliases:"concurrent-requests" placeholder:"N" help:"Closed loop: this many requests at a time, each waiting for an answer. Default: an open loop."`
 	Seed        uint64            `default:"${seed}" help:"Seed of prompts and arrival times."`
-	Target      map[string]string `placeholder:"SERVICE=URL" help:"Drive this real service instead of the reference one: a URL, stdio:COMMAND or dir:PATH."`
+	Plant       map[string]string `mapsep:"none" placeholder:"SERVICE=FAULT" help:"Start a reference service with a known bottleneck, FAULT, or its fix, FAULT=fixed; docs/planted.md lists them."`
+	Target      map[string]string `mapsep:"none" placeholder:"SERVICE=URL" help:"Drive this real service instead of the reference one: a URL, stdio:COMMAND or dir:PATH."`
 	Output      string            `short:"o" placeholder:"DIR" help:"Session folder to create. Default: narrows-<time>."`
 }
 
@@ -75,6 +76,9 @@ func (f *benchmarkFlags) runner(ctx context.Context) (*plan.Runner, error) {
 			r.Commands[name] = service.Command{Service: name, Arguments: []string{self, "serve", name, "--listen", "127.0.0.1:0"}}
 		}
 	}
+	if err := f.plant(r); err != nil {
+		return nil, err
+	}
 	for name := range f.Target {
 		if _, known := r.Commands[name]; !known {
 			return nil, advisedError{
@@ -97,6 +101,27 @@ func (f *benchmarkFlags) targets() (map[string]service.Target, error) {
 		targets[name] = target
 	}
 	return targets, nil
+}
+
+// plant adds the bottlenecks that a user asked for to the commands of the services.
+func (f *benchmarkFlags) plant(r *plan.Runner) error {
+	for name, text := range f.Plant {
+		choice, err := plan.ParsePlant(name, text)
+		if err != nil {
+			return err
+		}
+		command, driven := r.Commands[name]
+		if _, external := r.Targets[name]; external || !driven {
+			return advisedError{
+				fmt.Errorf("%s cannot be started with %s: its reference service does not run", name, choice),
+				"choose a benchmark that drives it, and give no --target for it",
+			}
+		}
+		command.Planted = choice.String()
+		command.Arguments = append(command.Arguments, "--plant", command.Planted)
+		r.Commands[name] = command
+	}
+	return nil
 }
 
 func sortedKeys[V any](m map[string]V) []string {

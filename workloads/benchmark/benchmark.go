@@ -136,6 +136,9 @@ func begin(a load.Assignment, shape Shape, endpoint service.Endpoint) (*metrics.
 		Seed:            a.Options.Seed,
 		SessionRelative: a.RequestsFile,
 	}
+	if endpoint.Planted != "" {
+		document.Notes = append(document.Notes, fmt.Sprintf("the reference service was started with the planted bottleneck %q", endpoint.Planted))
+	}
 	return document, nil
 }
 

@@ -198,6 +198,11 @@ func (m *memory) check(kind string, iterations int) {
 			t.Errorf("%s", encoded)
 		}
 		for _, name := range []string{"ttft_mean_ms", "ttft_p50_ms", "ttft_p95_ms", "tokens_per_second", "peak_memory_mb", "prompt_tokens_mean"} {
+			// So small a model can write all tokens of all answers into one packet each,
+			// which leaves no time between them.
+			if name == "tokens_per_second" && document.Metrics[name] == nil && slices.ContainsFunc(document.Notes, allAtOnce) {
+				continue
+			}
 			if v := document.Metrics[name]; v == nil || *v <= 0 {
 				t.Errorf("%s: %s is not measured: %s", document.Benchmark, name, document.Unavailable[name])
 			}
@@ -215,6 +220,8 @@ func (m *memory) check(kind string, iterations int) {
 		m.checkRequests(document, lines)
 	}
 }
+
+func allAtOnce(note string) bool { return strings.Contains(note, "no second token to time") }
 
 // checkRequests recomputes a document's numbers from the request records alone.
 func (m *memory) checkRequests(document *metrics.Document, lines []byte) {
@@ -383,7 +390,8 @@ func TestDyingServiceIsTold(t *testing.T) {
 		t.Fatalf("%d documents", len(kept.documents))
 	}
 	d := kept.documents[0]
-	if d.N >= 60 || d.Errors["connection_refused"] == 0 || d.Targets[0].Verdict == metrics.Met || d.Metrics["peak_memory_mb"] != nil {
+	died := d.Errors["connection_refused"] + d.Errors["reset"] + d.Errors["truncated"] // by how far each request had come
+	if d.N >= 60 || died == 0 || d.Targets[0].Verdict == metrics.Met || d.Metrics["peak_memory_mb"] != nil {
 		t.Errorf("n %d, errors %v, target %+v", d.N, d.Errors, d.Targets[0])
 	}
 }

@@ -6,21 +6,55 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/narrows-profiler/narrows/workloads/plant"
 	"github.com/narrows-profiler/narrows/workloads/ryot"
+	ryotserver "github.com/narrows-profiler/narrows/workloads/ryot/server"
 	"github.com/narrows-profiler/narrows/workloads/service"
 )
 
-// interfaces are the ways in which each service can be driven.
-var interfaces = map[string][]service.Interface{
-	ryot.Service: {service.HTTP},
+// driven is what there is to know of a service before it runs.
+type driven struct {
+	// interfaces are the ways in which it can be reached.
+	interfaces []service.Interface
+	// faults can be planted into its reference service.
+	faults []plant.Fault
 }
+
+// services are those that the benchmarks drive.
+func services() map[string]driven {
+	return map[string]driven{
+		ryot.Service: {[]service.Interface{service.HTTP}, ryotserver.Faults()},
+	}
+}
+
+// Services returns the names of all services.
+func Services() []string { return slices.Sorted(maps.Keys(services())) }
+
+// Faults returns the bottlenecks that a service's reference can be started with.
+func Faults(name string) []plant.Fault { return services()[name].faults }
 
 // ParseTarget reads what a user gives for a service in place of the reference one.
 func ParseTarget(name, text string) (service.Target, error) {
-	accepted, known := interfaces[name]
-	if !known {
-		names := slices.Sorted(maps.Keys(interfaces))
-		return service.Target{}, fmt.Errorf("there is no service %q; there are: %s", name, strings.Join(names, ", "))
+	s, err := lookup(name)
+	if err != nil {
+		return service.Target{}, err
 	}
-	return service.ParseTarget(name, text, accepted)
+	return service.ParseTarget(name, text, s.interfaces)
+}
+
+// ParsePlant reads the fault that a user wants in a service.
+func ParsePlant(name, text string) (plant.Choice, error) {
+	s, err := lookup(name)
+	if err != nil {
+		return plant.Choice{}, err
+	}
+	return plant.Parse(text, s.faults)
+}
+
+func lookup(name string) (driven, error) {
+	s, known := services()[name]
+	if !known {
+		return driven{}, fmt.Errorf("there is no service %q; there are: %s", name, strings.Join(Services(), ", "))
+	}
+	return s, nil
 }

@@ -16,8 +16,9 @@ import (
 type Fault struct {
 	Name string
 	// Place is the function that a ranking should name, as a profile has it, such as
-	// "server.(*index).scan".
-	Place string
+	// "server.(*index).scan". Through is a function that the stacks of the place go
+	// through, where the place alone does not tell the fault from decent work.
+	Place, Through string
 	// Signal is what the fault shows in: CPU, Lock, OffCPU or Alloc.
 	Signal Signal
 	// Benchmark drives the service so that the fault matters, and Metric is the one

@@ -37,6 +37,8 @@ type Endpoint struct {
 	PIDUnknown string
 	// Model is what the service says it serves, empty when it does not say.
 	Model string
+	// Planted is the bottleneck that a reference service was started with.
+	Planted string
 }
 
 // Redacted returns the URL as it may be printed and kept.

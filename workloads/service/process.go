@@ -28,6 +28,8 @@ type Command struct {
 	//
 	//	{"service":"ryot","url":"http://127.0.0.1:PORT","pid":N,"model":"..."}
 	Arguments []string
+	// Planted is the bottleneck that the arguments ask for, as the endpoint tells it.
+	Planted string
 	// ReadyTimeout bounds the time until that line, Grace the time between the
 	// request to end and the kill.
 	ReadyTimeout time.Duration
@@ -104,7 +106,7 @@ func (p *Process) announced(line []byte) error {
 	if said.Service != p.command.Service || said.PID <= 0 || ip == nil || !ip.IsLoopback() {
 		return fmt.Errorf("it announced service %.50q at %.200q with pid %d, want %s on a loopback address", said.Service, said.URL, said.PID, p.command.Service)
 	}
-	p.Endpoint = Endpoint{Service: said.Service, Kind: Reference, URL: strings.TrimSuffix(address.String(), "/"), PID: said.PID, Model: printable(said.Model)}
+	p.Endpoint = Endpoint{Service: said.Service, Kind: Reference, URL: strings.TrimSuffix(address.String(), "/"), PID: said.PID, Model: printable(said.Model), Planted: p.command.Planted}
 	return nil
 }
 

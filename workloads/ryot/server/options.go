@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 
+	"github.com/narrows-profiler/narrows/workloads/plant"
 	"github.com/narrows-profiler/narrows/workloads/ryot/llama"
 	"github.com/narrows-profiler/narrows/workloads/serving"
 )
@@ -29,6 +30,7 @@ type Options struct {
 	Vocab     int    `default:"16384" help:"Size of its vocabulary."`
 	Context   int    `default:"1024" help:"Number of tokens that fit into one of its texts."`
 	Computing int    `default:"0" help:"Requests computed at once, each on one core; 0 for as many as cores."`
+	Plant     string `placeholder:"FAULT" help:"Start with a known bottleneck, FAULT, or with its fix, FAULT=fixed; docs/planted.md lists them."`
 	Waiting   int    `default:"256" help:"Requests that may wait for their turn; 0 for none. More are answered 503."`
 }
 
@@ -61,6 +63,10 @@ func (o Options) Run(ctx context.Context, out io.Writer) error {
 
 // Config loads the files or makes the seeded weights.
 func (o Options) Config() (Config, error) {
+	choice, err := plant.Parse(o.Plant, Faults())
+	if err != nil {
+		return Config{}, err
+	}
 	c := Config{Name: o.Name, Computing: o.Computing, Waiting: o.Waiting}
 	if o.Waiting <= 0 {
 		c.Waiting = -1
@@ -69,9 +75,12 @@ func (o Options) Config() (Config, error) {
 	if o.Weights != "" || o.Tokenizer != "" {
 		load = o.files
 	}
-	var err error
-	c.Model, c.Tokenizer, err = load()
-	return c, err
+	model, tokenizer, err := load()
+	if err != nil {
+		return Config{}, err
+	}
+	c.Model, c.Tokenizer = planted(model, choice), tokenizer
+	return c, nil
 }
 
 // seeded makes a model of the chosen shape.
