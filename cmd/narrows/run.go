@@ -40,6 +40,7 @@ functions that use most of each benchmark's CPU time. Everything is kept in a se
 
 Examples:
   sudo narrows run
+  sudo narrows run --plan quick
   sudo narrows run --benchmark TokenGeneration --iterations 300
   sudo narrows run --target ryot=http://127.0.0.1:8000    your own server instead of the reference one
 
