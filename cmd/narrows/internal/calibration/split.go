@@ -66,9 +66,6 @@ func threadTime() time.Duration {
 // themselves hardly count.
 const rounds = 50_000
 
-// sink keeps the compiler from dropping the work.
-var sink uint64
-
 // half works by itself.
 //
 //go:noinline
@@ -79,7 +76,7 @@ func half(until time.Duration) {
 			x = x*6364136223846793005 + 1442695040888963407
 		}
 	}
-	sink += x
+	runtime.KeepAlive(x) // or the compiler might drop the work
 }
 
 // third lets a function work that calls nothing: compilers give such a leaf no frame
@@ -91,7 +88,7 @@ func third(until time.Duration) {
 	for threadTime() < until {
 		x = leaf(x)
 	}
-	sink += x
+	runtime.KeepAlive(x)
 }
 
 //go:noinline
@@ -119,5 +116,5 @@ func deeper(until time.Duration, levels int) {
 			x = x*6364136223846793005 + 1442695040888963407
 		}
 	}
-	sink += x
+	runtime.KeepAlive(x)
 }
