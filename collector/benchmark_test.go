@@ -68,7 +68,7 @@ func replayOnce(self process.Scanned, samples int, stacks [][]uint64) (seen int6
 		})
 	}
 	end := uint64(samples+1) * uint64(r.period)
-	r.queue.Push(end, boundary{reading: reading(end), last: true})
+	r.queue.Push(end, boundary{reading: reading(end), kind: last})
 	r.release(end + 1)
 	for _, s := range (<-windows).CPU.Sample {
 		if len(s.NumLabel) > 0 { // not one that stands for a loss

@@ -11,6 +11,7 @@
 //
 //	collector/lifecycle   forks, execs, mappings, exits: the kernel's records
 //	collector/process     identity, mappings, files
+//	collector/jit         names of code that programs make while they run
 //	collector/core        the maps all programs share
 //	collector/cpu         the CPU sampler
 //	collector/replay      the order of time; what benchmark ran when
@@ -37,6 +38,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/core"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/replay"
@@ -58,6 +60,7 @@ type Collector struct {
 	core     *core.Core
 	stream   *lifecycle.Stream
 	binaries *process.Binaries
+	jit      *jit.Watcher
 	sampler  *cpu.Sampler
 	events   *ringbuf.Reader
 
@@ -83,7 +86,7 @@ func Start(config Config) (*Collector, error) {
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	c := &Collector{config: config, windows: make(chan Window, 4), stop: func() {}}
+	c := &Collector{config: config, windows: make(chan Window, 1), stop: func() {}}
 	if err := c.open(); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
@@ -118,6 +121,12 @@ func (c *Collector) open() error {
 		return err
 	}
 	c.unscanned = unreadable
+	c.jit = jit.New(accounting.Monotonic)
+	for _, s := range scanned {
+		if slices.ContainsFunc(s.Mappings, func(m process.Mapping) bool { return jit.Anonymous(m.Binary.Path) }) {
+			c.jit.Watch(s.PID)
+		}
+	}
 	if c.events, err = ringbuf.NewReader(c.core.Events()); err != nil {
 		return fmt.Errorf("opening the ring buffer: %w", err)
 	}
@@ -125,7 +134,7 @@ func (c *Collector) open() error {
 		return err
 	}
 	c.replayer = c.newReplayer(scanned)
-	return c.mark(false)
+	return c.mark(scheduled)
 }
 
 func (c *Collector) newReplayer(scanned []process.Scanned) *replayer {
@@ -141,6 +150,7 @@ func (c *Collector) newReplayer(scanned []process.Scanned) *replayer {
 		tickCost:  tickCost,
 		selection: c.config.Selection,
 		cgroups:   map[uint64]bool{},
+		names:     c.jit,
 		wall: func(monotonic uint64) time.Time {
 			return started.Add(time.Duration(int64(monotonic - startedMonotonic)))
 		},
@@ -192,10 +202,16 @@ func (c *Collector) Binary(m *profile.Mapping) (io.ReaderAt, int64, error) {
 	return c.binaries.Find(m.File, m.BuildID)
 }
 
+// DebugFile gives the bytes of the separate debug file of the file behind a mapping of
+// a window's profile, if there is one.
+func (c *Collector) DebugFile(m *profile.Mapping) (io.ReaderAt, int64, error) {
+	return c.binaries.DebugFile(m.File, m.BuildID)
+}
+
 // Stop ends the recording, delivers the last window, detaches everything and says
 // how it went. The files that Binary gives stay open until Close.
 func (c *Collector) Stop() (Report, error) {
-	err := c.mark(true)
+	err := c.mark(last)
 	err = errors.Join(err, c.sampler.Stop(), c.events.Flush())
 	c.stop()
 	c.readers.Wait()
@@ -228,15 +244,18 @@ func (c *Collector) close() error {
 	if c.core != nil {
 		failures = append(failures, c.core.Close())
 	}
+	if c.jit != nil {
+		failures = append(failures, c.jit.Close())
+	}
 	if c.binaries != nil {
 		failures = append(failures, c.binaries.Close())
 	}
 	return errors.Join(failures...)
 }
 
-// mark ends one window and begins the next, at the moment at which the CPUs' times
-// are read.
-func (c *Collector) mark(last bool) error {
+// mark ends one window and begins the next, or lets it end here, at the moment at
+// which the CPUs' times are read.
+func (c *Collector) mark(kind boundaryKind) error {
 	count, err := c.sampler.Count()
 	if err != nil {
 		return err
@@ -245,7 +264,7 @@ func (c *Collector) mark(last bool) error {
 	if err != nil {
 		return err
 	}
-	c.queue.Push(reading.Time, boundary{reading: reading, count: count, last: last})
+	c.queue.Push(reading.Time, boundary{reading: reading, count: count, kind: kind})
 	return nil
 }
 

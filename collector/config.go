@@ -9,7 +9,8 @@ import (
 type Config struct {
 	// Frequency is the number of CPU samples a second on each CPU.
 	Frequency int
-	// Window is the length of the windows.
+	// Window is the length of the windows. One whose stacks would take too much
+	// memory is shorter.
 	Window time.Duration
 	// Selection restricts what is kept; the whole machine is watched all the same.
 	Selection Selection

@@ -24,6 +24,9 @@ const (
 	// that has ended can no longer lead to its files.
 	lifecycleInterval = 20 * time.Millisecond
 	replayInterval    = 100 * time.Millisecond
+	// possibleInterval is how long a window whose stacks have become too many must
+	// still go on, at most.
+	possibleInterval = 500 * time.Millisecond
 )
 
 // readSamples moves events from the ring buffer to the queue until it is flushed.
@@ -70,6 +73,7 @@ func (c *Collector) readLifecycle(ctx context.Context) {
 		case lifecycle.Exec:
 			e.container = process.Container(event.PID)
 		}
+		c.jit.Apply(event)
 		c.queue.Push(event.Time, e)
 	}
 	for ctx.Err() == nil {
@@ -89,12 +93,18 @@ func (c *Collector) replay(ctx context.Context) {
 	defer ticks.Stop()
 	windows := time.NewTicker(c.config.Window)
 	defer windows.Stop()
+	possibilities := time.NewTicker(possibleInterval)
+	defer possibilities.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-windows.C:
-			if err := c.mark(false); err != nil {
+			if err := c.mark(scheduled); err != nil {
+				c.fail(err)
+			}
+		case <-possibilities.C:
+			if err := c.mark(possible); err != nil {
 				c.fail(err)
 			}
 		case <-ticks.C:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/replay"
@@ -32,9 +33,29 @@ type (
 	boundary struct {
 		reading accounting.Reading
 		count   uint64 // the event source's own count, in its unit
-		last    bool
+		kind    boundaryKind
 	}
 )
+
+// boundaryKind says when a boundary ends a window.
+type boundaryKind int
+
+const (
+	scheduled boundaryKind = iota
+	possible               // only if the window's stacks have become too many
+	last                   // and none begins
+)
+
+// MaxWindowFrames is how many frames the distinct stacks of a window may have
+// together before it ends at the next possible boundary: they take 12 bytes each
+// until the window is written. Ten seconds of two busy CPUs at 99 Hz stay below it
+// with stacks of 500 frames that all differ.
+const MaxWindowFrames = 1 << 20
+
+// jitNames names code that programs made while they ran.
+type jitNames interface {
+	Name(pid uint32, addr, time uint64) (*jit.Function, bool)
+}
 
 // replayer applies events in the order of their times and gathers the samples into
 // windows. It is used by one goroutine.
@@ -48,6 +69,7 @@ type replayer struct {
 	tickCost  time.Duration // of one tick, to the CPU it comes to
 	selection Selection
 	cgroups   map[uint64]bool
+	names     jitNames // nil if no code is named that programs made
 	wall      func(monotonic uint64) time.Time
 
 	index     int
@@ -104,12 +126,15 @@ func (r *replayer) sample(s cpu.Sample) {
 
 // boundary closes the window that ends here, if there is one, and opens the next.
 func (r *replayer) boundary(b boundary) {
+	if b.kind == possible && (r.opened == nil || r.cpu.Frames() < MaxWindowFrames) {
+		return
+	}
 	if r.opened != nil {
 		r.close(*r.opened, b)
 		r.index++
 	}
 	r.opened = nil
-	if !b.last {
+	if b.kind != last {
 		r.opened = &b
 		r.cpu = window.NewBuilder(
 			window.Period{Type: &profile.ValueType{Type: "cpu", Unit: "nanoseconds"}, Value: int64(r.period)},

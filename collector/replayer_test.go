@@ -43,9 +43,9 @@ func newReplayed(t *testing.T, source cpu.Source, selection Selection) *replayed
 	}
 }
 
-func (r *replayed) boundary(at, idle time.Duration, count uint64, last bool) {
+func (r *replayed) boundary(at, idle time.Duration, count uint64, kind boundaryKind) {
 	r.queue.Push(uint64(at), boundary{
-		reading: accounting.Reading{Time: uint64(at), CPUs: map[int]accounting.Times{0: {Idle: idle}}}, count: count, last: last,
+		reading: accounting.Reading{Time: uint64(at), CPUs: map[int]accounting.Times{0: {Idle: idle}}}, count: count, kind: kind,
 	})
 }
 
@@ -94,9 +94,9 @@ func TestReplayJoinsByTime(t *testing.T) {
 	r.tick(s/4, 10, uint64(period), 0x1500) // before the first window
 	r.fork(s/8, 1, 10)
 	r.mmap(2*s, 10, 0x1000, 0x2000)
-	r.boundary(3*s, 0, 0, true)
-	r.boundary(s/2, 0, 0, false)
-	r.boundary(2*s, 0, 0, false)
+	r.boundary(3*s, 0, 0, last)
+	r.boundary(s/2, 0, 0, scheduled)
+	r.boundary(2*s, 0, 0, scheduled)
 	windows := r.all(t)
 	if len(windows) != 2 || r.outside != 1 {
 		t.Fatalf("%d windows and %d samples outside, want 2 and 1", len(windows), r.outside)
@@ -120,11 +120,11 @@ func TestReplayJoinsByTime(t *testing.T) {
 func TestReplayComputesLoss(t *testing.T) {
 	r := newReplayed(t, clock(), Selection{All: true})
 	r.fork(0, 1, 10)
-	r.boundary(1, 0, 0, false)
+	r.boundary(1, 0, 0, scheduled)
 	for i := range 60 { // of 100 ticks of a second that was never idle
 		r.tick(time.Duration(i+1)*period, 10, uint64(period))
 	}
-	r.boundary(time.Second+1, 0, 0, true)
+	r.boundary(time.Second+1, 0, 0, last)
 	windows := r.all(t)
 	var seen, lost int64
 	for _, s := range windows[0].CPU.Sample {
@@ -150,11 +150,11 @@ func TestReplayComputesLoss(t *testing.T) {
 func TestReplayConvertsCycles(t *testing.T) {
 	r := newReplayed(t, cpu.Source{Name: "cycles", Unit: cpu.Cycles}, Selection{All: true})
 	r.fork(0, 1, 10)
-	r.boundary(1, 0, 1_000, false)
+	r.boundary(1, 0, 1_000, scheduled)
 	for i := range 50 {
 		r.tick(time.Duration(i+1)*period, 10, 30_000_000)
 	}
-	r.boundary(time.Second+1, 0, 3_000_001_000, true)
+	r.boundary(time.Second+1, 0, 3_000_001_000, last)
 	w := r.all(t)[0]
 	if w.Accounting[0].Seen != 500*time.Millisecond || w.Accounting[0].Lost != 500*time.Millisecond {
 		t.Errorf("accounting %+v", w.Accounting[0])
@@ -175,12 +175,12 @@ func TestReplaySelects(t *testing.T) {
 	r.fork(0, 1, 10)
 	r.fork(0, 1, 20)
 	r.queue.Push(1, assignment{10, process.Assignment{Selected: true, Service: "vault"}})
-	r.boundary(2, 0, 0, false)
+	r.boundary(2, 0, 0, scheduled)
 	r.fork(3, 10, 11)
 	for i, pid := range []uint32{10, 11, 20} {
 		r.tick(time.Duration(i+1)*period, pid, uint64(period))
 	}
-	r.boundary(4*period, 0, 0, true)
+	r.boundary(4*period, 0, 0, last)
 	w := r.all(t)[0]
 	pids := map[int64]bool{}
 	for _, s := range w.CPU.Sample {
@@ -202,9 +202,9 @@ func TestResolveCutsGarbage(t *testing.T) {
 	r := newReplayed(t, clock(), Selection{All: true})
 	r.fork(0, 1, 10)
 	r.mmap(1, 10, 0x1000, 0x2000)
-	r.boundary(2, 0, 0, false)
+	r.boundary(2, 0, 0, scheduled)
 	r.tick(period, 10, uint64(period), 0x1000, 0x2000, 0xdead, 0x1800)
-	r.boundary(2*period, 0, 0, true)
+	r.boundary(2*period, 0, 0, last)
 	s := r.all(t)[0].CPU.Sample[0]
 	var addresses []uint64
 	for _, l := range s.Location {
@@ -217,5 +217,58 @@ func TestResolveCutsGarbage(t *testing.T) {
 	}
 	if !s.HasLabel("unwind", outsideCode) {
 		t.Errorf("labels %v", s.Label)
+	}
+}
+
+// A window whose stacks have become too many ends at the next possible boundary; a
+// possible boundary does nothing else.
+func TestWindowsEndEarlyWhenStacksAreMany(t *testing.T) {
+	r := newReplayed(t, cpu.Source{Unit: cpu.Nanoseconds}, Selection{All: true})
+	const deep = 1000
+	stack := make([]uint64, deep)
+	for i := range stack {
+		stack[i] = 0x1000 + uint64(i)
+	}
+	at := time.Duration(0)
+	r.boundary(at, 0, 0, scheduled)
+	r.fork(at, 1, 7)
+	r.mmap(at, 7, 0x1000, 0x100000)
+	ticks, expected := 0, []int{}
+	take := func(n int) {
+		for range n {
+			at += period
+			ticks++
+			stack := append([]uint64(nil), stack...)
+			stack[ticks%deep] += 0x10000 // each stack differs
+			stack[0] += uint64(ticks)
+			r.tick(at, 7, uint64(period), stack...)
+		}
+	}
+	const full = MaxWindowFrames/deep + 1
+	take(full / 2)
+	r.boundary(at, 0, 0, possible)
+	take(full)
+	r.boundary(at, 0, 0, possible)
+	expected = append(expected, ticks)
+	take(3)
+	r.boundary(at, 0, 0, possible)
+	r.boundary(at, 0, 0, last)
+	r.boundary(at, 0, 0, possible)
+	expected = append(expected, 3)
+	windows := r.all(t)
+	if len(windows) != len(expected) {
+		t.Fatalf("%d windows, want %d", len(windows), len(expected))
+	}
+	for i, w := range windows {
+		var samples int64
+		for _, s := range w.CPU.Sample {
+			samples += s.Value[0]
+		}
+		if w.Index != i || samples != int64(expected[i]) || w.Accounting[0].Lost != 0 {
+			t.Errorf("window %d has index %d and %d samples, lost %v; want %d", i, w.Index, samples, w.Accounting[0].Lost, expected[i])
+		}
+	}
+	if !windows[0].End.Equal(windows[1].Start) {
+		t.Errorf("a window ends at %v and the next begins at %v", windows[0].End, windows[1].Start)
 	}
 }

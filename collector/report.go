@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/process"
 )
 
@@ -26,6 +27,7 @@ type Report struct {
 	// included, as measured at the start; 0 if that could not be told.
 	InterruptCost    time.Duration
 	InterruptCostErr error // what kept it from being measured, if something did
+	JIT              jit.Counts
 	Unreadable       []int // processes whose mappings could not be read at the start
 }
 
@@ -62,6 +64,7 @@ func (c *Collector) report() (Report, error) {
 		Loss{"user space", "malformed event", c.malformed},
 		Loss{"user space", "event came too late to be ordered", c.queue.Late()},
 	)
+	r.JIT = c.jit.Counts()
 	r.ProgramRuns, r.ProgramTime, err = c.sampler.Cost()
 	return r, err
 }

@@ -42,13 +42,23 @@ func (r *replayer) resolve(p *process.Process, s cpu.Sample) (stack []window.Fra
 			unwind = outsideCode
 			break
 		}
-		if !m.Binary.Anonymous() {
-			address += m.Offset - m.Start
-		}
-		stack = append(stack, window.Frame{Binary: m.Binary, Address: address})
+		stack = append(stack, r.frame(p, m, address, s.Time))
 	}
 	r.stack = stack
 	return stack, unwind
+}
+
+// frame is a user frame: a place in a file, or, in memory without one, what the program
+// says that it put there.
+func (r *replayer) frame(p *process.Process, m process.Mapping, address, time uint64) window.Frame {
+	if !m.Binary.Anonymous() {
+		return window.Frame{Binary: m.Binary, Address: address + m.Offset - m.Start}
+	}
+	f := window.Frame{Binary: m.Binary, Address: address}
+	if r.names != nil {
+		f.Function, _ = r.names.Name(p.PID, address, time)
+	}
+	return f
 }
 
 // callSite moves a return address into the call before it, where a caller's line

@@ -9,6 +9,7 @@ import (
 	"github.com/google/pprof/profile"
 
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
+	"github.com/narrows-profiler/narrows/symbolizer/binary/debuginfo"
 )
 
 // entryMemory is about what an entry of a map and its frame take besides their
@@ -20,22 +21,23 @@ const openMemory = 2 << 10
 
 // A loadedBinary is an open binary with the tables and names read of it so far.
 type loadedBinary struct {
-	key    string // build ID; "" if it must not outlive the call
-	file   *binary.File
-	closer io.Closer // nil if the reader needs no closing
+	key  string // build ID; "" if it must not outlive the call
+	file *binary.File
 
-	tablesRead    bool
-	symbols       *binary.Symbols // nil if symbolsReason says why not
-	symbolsReason Reason
-	goTable       *binary.GoTable // nil for other languages, or if goReason says why not
-	goReason      Reason
+	debug  *binary.File // its separate debug file; nil if there is none
+	closer io.Closer    // closes both; nil if the readers need no closing
 
-	functions   map[uint64][]frame // by the start of the symbol; empty if it has no name
-	goAddresses map[uint64][]frame // by ELF virtual address
-	strings     map[string]string  // of goAddresses, each to itself
+	table  *debuginfo.Table // nil until it is needed
+	reason Reason           // why what table does not cover has no name
 
-	memory *int // the cache's
-	own    int  // this binary's part of it
+	indexed indexed
+
+	addresses map[uint64]resolution
+	strings   map[string]string // of addresses, each to itself
+
+	memory  *int // the cache's
+	own     int  // this binary's part of it
+	counted int  // what own has for table
 }
 
 // grow counts bytes that the binary keeps.
@@ -45,10 +47,12 @@ func (b *loadedBinary) grow(bytes int) {
 }
 
 func (b *loadedBinary) close() error {
-	if b.closer == nil {
-		return nil
+	b.learn()
+	err := b.indexed.close()
+	if b.closer != nil {
+		err = errors.Join(err, b.closer.Close())
 	}
-	return b.closer.Close()
+	return err
 }
 
 // A cache keeps the binaries used last, under a bound of number and memory.
@@ -141,8 +145,7 @@ func (s *Symbolizer) open(m *profile.Mapping) (*loadedBinary, Reason, error) {
 	if err != nil {
 		return nil, NotOpened, fmt.Errorf("opening the binary: %w", err)
 	}
-	b := &loadedBinary{key: m.BuildID}
-	b.closer, _ = r.(io.Closer)
+	b := &loadedBinary{key: m.BuildID, closer: closers{r}}
 	if b.file, err = binary.Open(r, size); err != nil {
 		return nil, NotELF, errors.Join(err, b.close())
 	}
@@ -150,6 +153,42 @@ func (s *Symbolizer) open(m *profile.Mapping) (*loadedBinary, Reason, error) {
 		err := fmt.Errorf("the file has build ID %s: %w", b.file.BuildID(), errBuildID)
 		return nil, BuildIDDiffers, errors.Join(err, b.close())
 	}
+	debug := s.openDebug(b, m)
+	if m.BuildID != "" {
+		b.indexed.source = sourceOf(b.file, r, debug)
+	}
 	s.cache.add(b)
 	return b, "", nil
+}
+
+// openDebug opens the separate debug file of a binary that has no debug information
+// itself, if there is one, and returns its reader. One that turns out not to be the
+// binary's is as good as none.
+func (s *Symbolizer) openDebug(b *loadedBinary, m *profile.Mapping) io.ReaderAt {
+	if s.config.DebugFiles == nil || b.file.HasContents(".debug_info") {
+		return nil
+	}
+	r, size, err := s.config.DebugFiles.DebugFile(m, b.file.DebugLink())
+	if err != nil {
+		return nil
+	}
+	b.closer = closers{b.closer, r}
+	if b.debug, err = binary.OpenDebug(r, size, b.file); err != nil {
+		b.debug = nil
+		return nil
+	}
+	return r
+}
+
+// closers closes those of its elements that can be closed.
+type closers []any
+
+func (c closers) Close() error {
+	var errs []error
+	for _, one := range c {
+		if closer, ok := one.(io.Closer); ok {
+			errs = append(errs, closer.Close())
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -2,10 +2,11 @@ package symbolizer
 
 import (
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/ianlancetaylor/demangle"
+
+	"github.com/narrows-profiler/narrows/symbolizer/binary"
+	"github.com/narrows-profiler/narrows/symbolizer/binary/debuginfo"
 )
 
 const (
@@ -50,21 +51,14 @@ func goName(name string) string {
 	return name[:open] + "[...]" + name[end+1:]
 }
 
-// clean makes a name from a file safe to store and to print: valid UTF-8,
-// without control characters, which could steer the terminal of whoever reads
-// the report.
-func clean(name string) string {
-	plain := true
-	for i := 0; i < len(name) && plain; i++ {
-		plain = ' ' <= name[i] && name[i] < 0x7f
+// forPeople returns the name of a function for people, made of the one that its
+// source has, which is safe to print.
+func forPeople(system string, source debuginfo.Source) string {
+	if source == debuginfo.GoTable || source == debuginfo.DWARF && strings.Contains(system, "[go.shape.") {
+		return goName(system)
 	}
-	if plain {
-		return name
-	}
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, name)
+	return clean(demangled(system))
 }
+
+// clean makes a name from a file safe to store and to print.
+func clean(name string) string { return binary.Printable(name) }

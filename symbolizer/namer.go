@@ -19,6 +19,8 @@ type namer struct {
 	used      map[uint64]bool                        // IDs
 	next      uint64
 	replaced  map[*profile.Function]bool // placeholders that lost a location
+	slab      []profile.Line             // room for lines
+	room      []profile.Function         // and for functions
 }
 
 func newNamer(p *profile.Profile) *namer {
@@ -43,15 +45,27 @@ func (n *namer) function(f profile.Function) *profile.Function {
 	if known, ok := n.functions[f]; ok {
 		return known
 	}
-	for n.used[n.next] || n.next == 0 {
+	added := n.add(f)
+	n.functions[f] = added
+	return added
+}
+
+// add adds a function to the profile without looking for one that is the same.
+func (n *namer) add(f profile.Function) *profile.Function {
+	for n.next == 0 || len(n.used) > 0 && n.used[n.next] {
 		n.next++
 	}
-	added := f
+	const slab = 64
+	if len(n.room) == 0 {
+		n.room = make([]profile.Function, slab)
+	}
+	added := &n.room[0]
+	n.room = n.room[1:]
+	*added = f
 	added.ID = n.next
-	n.used[n.next] = true
-	n.functions[f] = &added
-	n.profile.Function = append(n.profile.Function, &added)
-	return &added
+	n.next++
+	n.profile.Function = append(n.profile.Function, added)
+	return added
 }
 
 // name gives a location its frames, innermost first, as pprof has them.
@@ -69,6 +83,18 @@ func (n *namer) name(l *profile.Location, frames []frame) {
 func (n *namer) placeholder(l *profile.Location, addr uint64) {
 	name := placeholderName(l.Mapping, addr)
 	n.setLines(l, []profile.Line{{Function: n.function(profile.Function{Name: name, SystemName: name})}})
+}
+
+// share gives a location a copy of lines. Many copies share an allocation.
+func (n *namer) share(l *profile.Location, lines []profile.Line) {
+	const slab = 4096
+	if len(n.slab) < len(lines) {
+		n.slab = make([]profile.Line, max(slab, len(lines)))
+	}
+	copied := n.slab[:len(lines):len(lines)]
+	n.slab = n.slab[len(lines):]
+	copy(copied, lines)
+	n.setLines(l, copied)
 }
 
 func (n *namer) setLines(l *profile.Location, lines []profile.Line) {
@@ -126,6 +152,9 @@ func isPlaceholder(l *profile.Location) bool {
 		return false
 	}
 	name := l.Line[0].Function.Name
+	if name == "" || name[0] != '[' {
+		return false
+	}
 	if l.Mapping == nil || l.Mapping.File == "" {
 		return name == unknownFrame
 	}

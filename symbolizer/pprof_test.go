@@ -93,7 +93,8 @@ func TestPprof(t *testing.T) {
 }
 
 // TestGoWithUnknownTable gives a Go program a table of a version that does not
-// exist: its ELF symbols name its frames, and without those the reason is told.
+// exist: its debug information names its frames, and without that the reason is
+// told.
 func TestGoWithUnknownTable(t *testing.T) {
 	for _, symbols := range []bool{true, false} {
 		path, at := buildGo(t, symbols)
@@ -102,8 +103,8 @@ func TestGoWithUnknownTable(t *testing.T) {
 		p := newProfile(place{m, at["main.recursive"] + 1})
 		stats := symbolize(t, symbolizer.New(symbolizer.Config{Binaries: &files{}}), p)
 		if symbols {
-			if got := names(p)[0]; got != "main.recursive" || m.HasFilenames {
-				t.Errorf("named %q, files %t; want the ELF symbol and no files", got, m.HasFilenames)
+			if got := names(p)[0]; got != "main.recursive" || !m.HasLineNumbers {
+				t.Errorf("named %q, lines %t; want what its debug information has", got, m.HasLineNumbers)
 			}
 			continue
 		}

@@ -1,12 +1,12 @@
 package symbolizer
 
 import (
-	"cmp"
 	"errors"
 
 	"github.com/google/pprof/profile"
 
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
+	"github.com/narrows-profiler/narrows/symbolizer/binary/debuginfo"
 	"github.com/narrows-profiler/narrows/symbolizer/kallsyms"
 )
 
@@ -68,66 +68,40 @@ func (r binaryResolver) resolve(addr uint64) resolution {
 	return r.binary.resolve(segment.Address(offset))
 }
 
-// resolve finds the frames at an ELF virtual address: Go's table first, because
-// only it knows lines and inlining, then the ELF symbols.
+// resolve finds the frames at an ELF virtual address, and keeps them.
 func (b *loadedBinary) resolve(addr uint64) resolution {
+	if r, ok := b.addresses[addr]; ok {
+		return r
+	}
 	b.load()
-	goReason := b.goReason
-	if b.goTable != nil && b.goTable.Covers(addr) {
-		frames, err := b.goFrames(addr)
-		if err == nil && len(frames) > 0 {
-			return resolution{address: addr, frames: frames}
-		}
-		goReason = NoSymbol
-		if err != nil {
-			goReason = MalformedGoTable
-		}
-	}
-	if b.symbols == nil {
-		return resolution{address: addr, reason: cmp.Or(goReason, b.symbolsReason)}
-	}
-	symbol, ok := b.symbols.Lookup(addr)
-	if !ok {
-		return resolution{address: addr, reason: cmp.Or(goReason, NoSymbol)}
-	}
-	frames, ok := b.functions[symbol.Start]
-	if !ok {
-		// A name that cannot be read is as good as none, and is not asked for
-		// again.
-		if name, err := b.symbols.Name(symbol); err == nil && name != "" {
-			system := clean(name)
-			frames = []frame{{name: clean(demangled(name)), systemName: system}}
-			b.grow(len(frames[0].name) + len(system))
-		}
-		b.functions[symbol.Start] = frames
+	r := resolution{address: addr}
+	// An error is of one source; another may have answered all the same.
+	found, err := b.table.Frames(addr)
+	for _, f := range found {
+		r.frames = append(r.frames, b.frame(f))
 		b.grow(entryMemory)
 	}
-	if len(frames) == 0 {
-		return resolution{address: addr, reason: NoSymbol}
+	switch {
+	case len(found) > 0:
+	case err != nil:
+		r.reason = Malformed
+	default:
+		r.reason = b.reason
 	}
-	return resolution{address: addr, frames: frames}
+	b.addresses[addr] = r
+	b.grow(entryMemory)
+	b.grow(b.table.Memory() - b.counted)
+	b.counted = b.table.Memory()
+	return r
 }
 
-// goFrames returns the frames of Go code, and keeps them.
-func (b *loadedBinary) goFrames(addr uint64) ([]frame, error) {
-	if frames, ok := b.goAddresses[addr]; ok {
-		return frames, nil
+// frame is a function for people.
+func (b *loadedBinary) frame(f debuginfo.Frame) frame {
+	system := clean(f.Function)
+	return frame{
+		name: b.intern(forPeople(system, f.Source)), systemName: b.intern(system), file: b.intern(clean(f.File)),
+		line: int64(f.Line), startLine: int64(f.StartLine),
 	}
-	found, err := b.goTable.Frames(addr)
-	if err != nil {
-		return nil, err
-	}
-	frames := make([]frame, len(found))
-	for i, f := range found {
-		frames[i] = frame{
-			name: b.intern(clean(goName(f.Function))), systemName: b.intern(clean(f.Function)), file: b.intern(clean(f.File)),
-			line: int64(f.Line), startLine: int64(f.StartLine),
-		}
-		b.grow(entryMemory)
-	}
-	b.goAddresses[addr] = frames
-	b.grow(entryMemory)
-	return frames, nil
 }
 
 // intern returns the one copy that the binary keeps of a string: most of its
@@ -141,34 +115,28 @@ func (b *loadedBinary) intern(s string) string {
 	return s
 }
 
-// load reads the tables of the binary when they are needed for the first time.
+// load opens the tables of the binary when they are needed for the first time, and
+// finds out why what none of them covers will have no name.
 func (b *loadedBinary) load() {
-	if b.tablesRead {
+	if b.addresses != nil {
 		return
 	}
-	b.tablesRead = true
-	b.functions = make(map[uint64][]frame)
-	b.goAddresses = make(map[uint64][]frame)
+	b.addresses = make(map[uint64]resolution)
 	b.strings = make(map[string]string)
-	table, err := b.file.GoTable()
-	switch {
-	case err == nil:
-		b.goTable = table
-		b.grow(table.Memory())
-	case errors.Is(err, binary.ErrNoGoTable):
-	case errors.Is(err, binary.ErrGoTableVersion):
-		b.goReason = UnknownGoTable
-	default:
-		b.goReason = MalformedGoTable
+	if b.table == nil {
+		b.table = debuginfo.Open(b.file, debuginfo.Options{Debug: b.debug})
 	}
-	symbols, err := b.file.Symbols()
-	switch {
-	case err == nil:
-		b.symbols = symbols
-		b.grow(symbols.Memory())
-	case errors.Is(err, binary.ErrNoSymbols):
-		b.symbolsReason = NoSymbols
-	default:
-		b.symbolsReason = MalformedSymbols
+	b.reason = NoSymbol
+	if b.table.Empty() {
+		b.reason = NoSymbols
+	}
+	for _, problem := range b.table.Problems() {
+		switch {
+		case errors.Is(problem, binary.ErrGoTableVersion):
+			b.reason = UnknownGoTable
+			return
+		case errors.Is(problem, binary.ErrMalformed):
+			b.reason = Malformed
+		}
 	}
 }

@@ -10,18 +10,17 @@ type Reason string
 
 // The reasons, as they are shown to people.
 const (
-	NoMapping        Reason = "no mapping"
-	NoFile           Reason = "mapping without a file"
-	NotOpened        Reason = "could not open the binary"
-	NotELF           Reason = "not a usable ELF file"
-	BuildIDDiffers   Reason = "build ID differs"
-	NotCode          Reason = "address is not in an executable segment"
-	NoSymbol         Reason = "no symbol covers the address"
-	NoSymbols        Reason = "binary has no function symbols"
-	MalformedSymbols Reason = "malformed symbol tables"
-	UnknownGoTable   Reason = "unknown version of Go's function table"
-	MalformedGoTable Reason = "malformed Go function table"
-	NoKernelSymbols  Reason = "no kernel symbols"
+	NoMapping       Reason = "no mapping"
+	NoFile          Reason = "mapping without a file"
+	NotOpened       Reason = "could not open the binary"
+	NotELF          Reason = "not a usable ELF file"
+	BuildIDDiffers  Reason = "build ID differs"
+	NotCode         Reason = "address is not in an executable segment"
+	NoSymbol        Reason = "no symbol covers the address"
+	NoSymbols       Reason = "binary has no function symbols"
+	Malformed       Reason = "malformed symbols or debug information"
+	UnknownGoTable  Reason = "unknown version of Go's function table"
+	NoKernelSymbols Reason = "no kernel symbols"
 )
 
 // Statistics says how much of a profile was named.

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/google/pprof/profile"
 
+	"github.com/narrows-profiler/narrows/symbolizer/binary"
+	"github.com/narrows-profiler/narrows/symbolizer/index"
 	"github.com/narrows-profiler/narrows/symbolizer/kallsyms"
 )
 
@@ -25,13 +28,34 @@ type Binaries interface {
 	Binary(m *profile.Mapping) (r io.ReaderAt, size int64, err error)
 }
 
+// DebugFiles finds the separate files with the debug information of binaries. The
+// privileged side implements it; it decides where to look.
+type DebugFiles interface {
+	// DebugFile returns the bytes of the file that want means and how many there
+	// are, after checking that it is that file. m is the mapping of the binary. The
+	// reader is used and closed like that of a binary. An error says that there is
+	// none.
+	DebugFile(m *profile.Mapping, want binary.DebugLink) (r io.ReaderAt, size int64, err error)
+}
+
 // A Config says what a Symbolizer names frames with.
 type Config struct {
 	// Binaries opens binaries. With nil, no native frame is named.
 	Binaries Binaries
+	// DebugFiles finds debug information outside of binaries. With nil, none is
+	// looked for.
+	DebugFiles DebugFiles
 	// Kernel names kernel frames; it must be of the kernel, and of the boot,
 	// that was profiled. With nil, none is named.
 	Kernel *kallsyms.Table
+	// Indexes keeps what is known about binaries for the next time, if they have a
+	// build ID and their readers can say which file they read (method Stat of
+	// os.File). With nil, or where that fails, the binaries themselves are asked.
+	Indexes *index.Folder
+	// MaxIndexed bounds the pieces of code, each of one line of one function, that a
+	// binary may have to get an index: making one takes some 60 bytes of memory for
+	// each. 0 means 500,000.
+	MaxIndexed int
 	// MaxBinaries bounds how many binaries are kept open between calls; 0
 	// means 128.
 	MaxBinaries int
@@ -52,6 +76,9 @@ type Symbolizer struct {
 func New(c Config) *Symbolizer {
 	if c.MaxBinaries <= 0 {
 		c.MaxBinaries = 128
+	}
+	if c.MaxIndexed <= 0 {
+		c.MaxIndexed = 500_000
 	}
 	if c.MaxMemory <= 0 {
 		c.MaxMemory = 256 << 20
@@ -103,14 +130,18 @@ type mappingGroup struct {
 func groupByMapping(p *profile.Profile) []mappingGroup {
 	index := make(map[*profile.Mapping]int)
 	var groups []mappingGroup
-	for _, l := range p.Location {
-		i, ok := index[l.Mapping]
-		if !ok {
-			i = len(groups)
-			index[l.Mapping] = i
-			groups = append(groups, mappingGroup{mapping: l.Mapping})
+	for rest := p.Location; len(rest) > 0; {
+		m, n := rest[0].Mapping, 1
+		for n < len(rest) && rest[n].Mapping == m {
+			n++
 		}
-		groups[i].locations = append(groups[i].locations, l)
+		if i, ok := index[m]; ok {
+			groups[i].locations = append(groups[i].locations, rest[:n]...)
+		} else {
+			index[m] = len(groups)
+			groups = append(groups, mappingGroup{mapping: m, locations: rest[:n:n]}) // most are one run
+		}
+		rest = rest[n:]
 	}
 	return groups
 }
@@ -119,17 +150,30 @@ func groupByMapping(p *profile.Profile) []mappingGroup {
 func (s *Symbolizer) symbolizeMapping(ctx context.Context, n *namer, g mappingGroup) (*BinaryStatistics, error) {
 	stats := newBinaryStatistics(g)
 	defer setFlags(g)
-	var r resolver
+	unnamed := g.locations
 	for i, l := range g.locations {
+		if len(l.Line) > 0 && !isPlaceholder(l) {
+			if len(unnamed) == len(g.locations) {
+				unnamed = slices.Clone(g.locations[:i])
+			}
+			stats.Kept++
+		} else if stats.Kept > 0 {
+			unnamed = append(unnamed, l)
+		}
+	}
+	if len(unnamed) == 0 { // it need not be opened
+		return stats, nil
+	}
+	r := s.resolver(g.mapping, stats)
+	if b, ok := r.(binaryResolver); ok {
+		var err error
+		if unnamed, err = s.nameByIndex(ctx, n, b, unnamed, stats); err != nil {
+			return stats, err
+		}
+	}
+	for i, l := range unnamed {
 		if i%256 == 0 && ctx.Err() != nil {
 			return stats, ctx.Err()
-		}
-		if len(l.Line) > 0 && !isPlaceholder(l) {
-			stats.Kept++
-			continue
-		}
-		if r == nil { // a mapping that is named already need not be opened
-			r = s.resolver(g.mapping, stats)
 		}
 		found := r.resolve(l.Address)
 		if len(found.frames) == 0 {
@@ -175,7 +219,8 @@ func checkProfile(p *profile.Profile) error {
 	if p == nil {
 		return errors.New("no profile")
 	}
-	known := make(map[*profile.Mapping]bool, len(p.Mapping))
+	known := make(map[*profile.Mapping]bool, len(p.Mapping)+1)
+	var last *profile.Mapping
 	for _, m := range p.Mapping {
 		if m == nil {
 			return errors.New("the profile has a nil mapping")
@@ -191,7 +236,10 @@ func checkProfile(p *profile.Profile) error {
 		if l == nil {
 			return errors.New("the profile has a nil location")
 		}
-		if l.Mapping != nil && !known[l.Mapping] {
+		if l.Mapping == last {
+			continue // most locations hang on the same mapping as their predecessor
+		}
+		if last = l.Mapping; last != nil && !known[last] {
 			return fmt.Errorf("location %d hangs on a mapping that the profile does not list", l.ID)
 		}
 	}

@@ -62,22 +62,12 @@ func hottest(lines map[position]int64) position {
 	})
 }
 
-// callers splits a place's own time by the first function outwards that is
-// another one, so that a recursive function is not its own caller and every
-// sample counts once.
+// callers splits a place's own time by the function that called it, every sample
+// counted once; see callerOf.
 func (t *Tally) callers(p *place) []Caller {
-	by := map[frame]weight{}
-	for key, w := range p.stacks {
-		stack := t.unpack(key)
-		caller := slices.IndexFunc(stack, func(f frame) bool { return f != stack[0] })
-		if caller < 0 {
-			continue
-		}
-		addTo(by, stack[caller], *w)
-	}
 	callers := []Caller{}
-	for f, w := range by {
-		callers = append(callers, Caller{Function: f.function, Share: ratio(w.ns, p.self.ns), Samples: w.samples})
+	for id, w := range p.callers {
+		callers = append(callers, Caller{Function: t.frames[id].function, Share: ratio(w.ns, p.self.ns), Samples: w.samples})
 	}
 	slices.SortFunc(callers, func(a, b Caller) int {
 		return cmp.Or(cmp.Compare(b.Share, a.Share), cmp.Compare(b.Samples, a.Samples), strings.Compare(a.Function, b.Function))
@@ -88,37 +78,14 @@ func (t *Tally) callers(p *place) []Caller {
 // stacks returns a place's most frequent stacks.
 func (t *Tally) stacks(p *place) []Stack {
 	stacks := []Stack{}
-	for _, key := range heaviest(p.stacks, t) {
-		stack := t.unpack(key)
-		s := Stack{Share: ratio(p.stacks[key].ns, p.self.ns), Samples: p.stacks[key].samples}
-		for _, f := range stack[:min(maxStackFunctions, len(stack))] {
-			s.Functions = append(s.Functions, f.function)
+	for _, h := range p.heavy {
+		s := Stack{Share: ratio(h.ns, p.self.ns), Samples: h.samples}
+		for _, id := range h.frames {
+			s.Functions = append(s.Functions, t.frames[id].function)
 		}
 		stacks = append(stacks, s)
 	}
 	return stacks
-}
-
-// heaviest returns the keys of the maxStacks stacks with most time. There may
-// be hundreds of thousands, so they are not sorted.
-func heaviest(stacks map[string]*weight, t *Tally) []string {
-	compare := func(a, b string) int {
-		if c := cmp.Compare(stacks[b].ns, stacks[a].ns); c != 0 {
-			return c
-		}
-		return slices.CompareFunc(t.unpack(a), t.unpack(b), func(f, g frame) int {
-			return cmp.Or(strings.Compare(f.function, g.function), strings.Compare(f.binary, g.binary))
-		})
-	}
-	var top []string
-	for key := range stacks {
-		at, _ := slices.BinarySearchFunc(top, key, compare)
-		if at < maxStacks {
-			top = slices.Insert(top, at, key)
-			top = top[:min(maxStacks, len(top))]
-		}
-	}
-	return top
 }
 
 // phases splits a place's own time by phase, in the order of their names.

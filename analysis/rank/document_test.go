@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/pprof/profile"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/narrows-profiler/narrows/workloads/metrics"
@@ -56,7 +57,7 @@ func TestServiceProfile(t *testing.T) {
 		add("dot|matmul;walk;main", 100, ryot).
 		add("other", 1000, "service=agents").
 		add("[lost: missed ticks]", 7, ryot)
-	d, err := NewServiceProfile(b.p, Subject{Service: "ryot", Component: "inference", Profiler: "cpu-clock, 99 Hz"}, 10)
+	d, err := serviceProfile(b.p, Subject{Service: "ryot", Component: "inference", Profiler: "cpu-clock, 99 Hz"}, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,10 +72,10 @@ func TestServiceProfile(t *testing.T) {
 	if d.TotalMS != 4000 || d.LostMS != 70 || d.Samples != 400 || d.DurationSeconds != 10 || d.Functions != 2 || !strings.Contains(d.Denominator, "CPU time of ryot") {
 		t.Errorf("profile %+v", d)
 	}
-	if one, _ := NewServiceProfile(b.p, Subject{}, 1); len(one.TopHotspots) != 1 || one.TopHotspots[0].Function != "other" || one.Functions != 3 {
+	if one, _ := serviceProfile(b.p, Subject{}, 1); len(one.TopHotspots) != 1 || one.TopHotspots[0].Function != "other" || one.Functions != 3 {
 		t.Errorf("the first of all processes is %+v", one.TopHotspots)
 	}
-	empty, err := NewServiceProfile(newBuilder().p, Subject{Service: "ryot"}, 10)
+	empty, err := serviceProfile(newBuilder().p, Subject{Service: "ryot"}, 10)
 	if err != nil || len(empty.TopHotspots) != 0 {
 		t.Errorf("no samples: %+v, %v", empty, err)
 	}
@@ -114,5 +115,38 @@ func TestEvidenceShowsThePlace(t *testing.T) {
 	// The place's own line begins with its flat time and its share.
 	if !regexp.MustCompile(`(?m)^\s+6s\s+60\.00%.*mat'mul`).Match(out) {
 		t.Errorf("pprof does not show 6 s and 60 %%:\n%s", out)
+	}
+}
+
+// serviceProfile lists the functions of one profile.
+func serviceProfile(p *profile.Profile, subject Subject, limit int) (*ServiceProfile, error) {
+	f := NewFunctions(subject)
+	if err := f.Add(p); err != nil {
+		return nil, err
+	}
+	return f.Profile(limit), nil
+}
+
+// TestFunctionsOfWindowsAddUp compares two windows with one profile of both.
+func TestFunctionsOfWindowsAddUp(t *testing.T) {
+	first := newBuilder().add("walk;main", 100, ryot).add("dot;walk;main", 50, ryot)
+	second := newBuilder().add("walk;main", 30, ryot).add("other;main", 20, ryot)
+	second.p.TimeNanos = first.p.TimeNanos + first.p.DurationNanos
+	both, err := profile.Merge([]*profile.Profile{first.p, second.p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := serviceProfile(both, Subject{Service: "ryot"}, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := NewFunctions(Subject{Service: "ryot"})
+	for _, p := range []*profile.Profile{first.p, second.p} {
+		if err := f.Add(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(want, f.Profile(10)); diff != "" {
+		t.Errorf("(-merged +windows):\n%s", diff)
 	}
 }

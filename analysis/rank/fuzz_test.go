@@ -67,7 +67,7 @@ func FuzzTally(f *testing.F) {
 		if _, err := decode(data); err != nil {
 			t.Fatalf("a ranking that cannot be read: %v", err)
 		}
-		if _, err := NewServiceProfile(p, Subject{Service: "ryot"}, 10); err != nil {
+		if _, err := serviceProfile(p, Subject{Service: "ryot"}, 10); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -50,60 +50,88 @@ type Subject struct {
 	Profiler  string // what took the samples, and how often
 }
 
-// NewServiceProfile lists the limit functions of a service with most self time
-// in a CPU profile. The duration is the profile's.
-func NewServiceProfile(p *profile.Profile, subject Subject, limit int) (*ServiceProfile, error) {
+// Functions adds up the functions of one service over the CPU profiles of a
+// recording's windows.
+type Functions struct {
+	subject     Subject
+	self        map[frame]weight
+	total       map[frame]int64
+	all         weight // bounds every other sum
+	ns, lost    int64
+	samples     int64
+	start, end  int64 // of all profiles
+	hasProfiles bool
+}
+
+// NewFunctions starts with no profile.
+func NewFunctions(subject Subject) *Functions {
+	return &Functions{subject: subject, self: map[frame]weight{}, total: map[frame]int64{}}
+}
+
+// Add adds a CPU profile.
+func (f *Functions) Add(p *profile.Profile) error {
 	samples, nanoseconds, err := cpuTypes(p)
 	if err != nil {
-		return nil, fmt.Errorf("listing the functions of %s: %w", subject.Service, err)
+		return fmt.Errorf("listing the functions of %s: %w", f.subject.Service, err)
 	}
-	d := &ServiceProfile{
-		SchemaVersion: SchemaVersion, Service: subject.Service, Component: subject.Component, Profiler: subject.Profiler,
-		DurationSeconds: time.Duration(p.DurationNanos).Seconds(),
-		Denominator:     denominator(groupKey{service: subject.Service}) + ", without what was lost",
-		CallCountReason: "samples show where time is spent, not how often a function is called",
-		TopHotspots:     []Hotspot{},
+	start, end := p.TimeNanos, p.TimeNanos+p.DurationNanos
+	if !f.hasProfiles {
+		f.start, f.end, f.hasProfiles = start, end, true
 	}
-	self, total := map[frame]weight{}, map[frame]int64{}
-	var all weight
-	var sum, lost int64
+	f.start, f.end = min(f.start, start), max(f.end, end)
 	for _, s := range p.Sample {
-		if subject.Service != "" && label(s, "service") != subject.Service {
+		if f.subject.Service != "" && label(s, "service") != f.subject.Service {
 			continue
 		}
 		w := weight{ns: s.Value[nanoseconds], samples: s.Value[samples]}
-		if err := all.grow(w); err != nil {
-			return nil, fmt.Errorf("listing the functions of %s: %w", subject.Service, err)
+		if err := f.all.grow(w); err != nil {
+			return fmt.Errorf("listing the functions of %s: %w", f.subject.Service, err)
 		}
-		if _, ok := lostReason(s); ok {
-			lost += w.ns
-			continue
+		f.addSample(s, w)
+	}
+	return nil
+}
+
+func (f *Functions) addSample(s *profile.Sample, w weight) {
+	if _, ok := lostReason(s); ok {
+		f.lost += w.ns
+		return
+	}
+	f.ns += w.ns
+	f.samples += w.samples
+	seen := map[frame]bool{}
+	for at := range frames(s) {
+		if len(seen) == 0 {
+			addTo(f.self, at, w)
 		}
-		sum += w.ns
-		d.Samples += w.samples
-		seen := map[frame]bool{}
-		for f := range frames(s) {
-			if len(seen) == 0 {
-				addTo(self, f, w)
-			}
-			if !seen[f] {
-				seen[f] = true
-				total[f] += w.ns
-			}
+		if !seen[at] {
+			seen[at] = true
+			f.total[at] += w.ns
 		}
 	}
-	d.TotalMS, d.LostMS, d.Functions = milliseconds(sum), milliseconds(lost), len(self)
-	for f, w := range self {
+}
+
+// Profile lists the limit functions with most self time.
+func (f *Functions) Profile(limit int) *ServiceProfile {
+	d := &ServiceProfile{
+		SchemaVersion: SchemaVersion, Service: f.subject.Service, Component: f.subject.Component, Profiler: f.subject.Profiler,
+		DurationSeconds: time.Duration(f.end - f.start).Seconds(),
+		Denominator:     denominator(groupKey{service: f.subject.Service}) + ", without what was lost",
+		CallCountReason: "samples show where time is spent, not how often a function is called",
+		TotalMS:         milliseconds(f.ns), LostMS: milliseconds(f.lost), Samples: f.samples, Functions: len(f.self),
+		TopHotspots: []Hotspot{},
+	}
+	for at, w := range f.self {
 		d.TopHotspots = append(d.TopHotspots, Hotspot{
-			Function: f.function, Binary: f.binary, SelfTimeMS: milliseconds(w.ns), TotalTimeMS: milliseconds(total[f]),
-			PercentageOfTotal: 100 * ratio(w.ns, sum), Samples: w.samples,
+			Function: at.function, Binary: at.binary, SelfTimeMS: milliseconds(w.ns), TotalTimeMS: milliseconds(f.total[at]),
+			PercentageOfTotal: 100 * ratio(w.ns, f.ns), Samples: w.samples,
 		})
 	}
 	slices.SortFunc(d.TopHotspots, func(a, b Hotspot) int {
 		return cmp.Or(cmp.Compare(b.SelfTimeMS, a.SelfTimeMS), strings.Compare(a.Function, b.Function), strings.Compare(a.Binary, b.Binary))
 	})
 	d.TopHotspots = d.TopHotspots[:min(max(limit, 0), len(d.TopHotspots))]
-	return d, nil
+	return d
 }
 
 func milliseconds(ns int64) float64 { return float64(ns) / 1e6 }

@@ -283,7 +283,7 @@ func TestForgedWeightsAreRefused(t *testing.T) {
 		if tally.Add(b.p) == nil {
 			t.Errorf("%s: ranked", name)
 		}
-		if _, err := NewServiceProfile(b.p, Subject{Service: "ryot"}, 1); err == nil {
+		if _, err := serviceProfile(b.p, Subject{Service: "ryot"}, 1); err == nil {
 			t.Errorf("%s: listed", name)
 		}
 	}

@@ -1,24 +1,29 @@
 package rank
 
 import (
-	"encoding/binary"
+	"bytes"
+	"cmp"
+	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"github.com/google/pprof/profile"
 )
 
 // Tally adds up the CPU profiles of a recording's windows. The zero value is
-// empty and ready to use. It keeps each distinct stack of functions once, not
-// the profiles.
+// empty and ready to use. Of each distinct stack of functions it keeps a hash and
+// a weight, not the functions, of which there may be hundreds.
 type Tally struct {
-	ids    map[frame]uint32
-	frames []frame
+	ids     map[frame]uint32
+	frames  []frame
+	digests []digest // by number of the frame
 
 	groups  map[groupKey]*group
 	windows int
 	lost    map[string]int64 // nanoseconds by reason
 	// all bounds every other sum.
-	all weight
+	all    weight
+	hashed []byte // what is being hashed
 }
 
 // groupKey names the samples that share a denominator. Either part is empty
@@ -67,7 +72,21 @@ type place struct {
 	windows map[int]weight
 	phases  map[string]weight
 	lines   map[position]int64
-	stacks  map[string]*weight // by frame numbers, see stackKey
+	stacks  map[digest]weight
+	heavy   []heavyStack // those with most time, the first first
+	// callers is by number of the frame; see callerOf.
+	callers map[uint32]weight
+}
+
+// digest is a hash of a frame or of a stack of them. It does not depend on the order
+// in which they were met.
+type digest [16]byte
+
+// heavyStack is one of a place's stacks that is shown.
+type heavyStack struct {
+	digest digest
+	weight
+	frames []uint32 // from the innermost outwards, maxStackFunctions at most
 }
 
 // Add counts one window's profile. Windows are added in the order of their
@@ -121,18 +140,68 @@ func (t *Tally) addSample(s *profile.Sample, w weight) {
 	}
 	pl := g.places[stack[0]]
 	if pl == nil {
-		pl = &place{windows: make(map[int]weight), phases: make(map[string]weight), lines: make(map[position]int64), stacks: make(map[string]*weight)}
+		pl = &place{windows: make(map[int]weight), phases: make(map[string]weight), lines: make(map[position]int64), stacks: make(map[digest]weight), callers: make(map[uint32]weight)}
 		g.places[stack[0]] = pl
 	}
 	pl.self.add(w)
 	addTo(pl.windows, t.windows, w)
 	addTo(pl.phases, phase, w)
 	pl.lines[innermost] += w.ns
-	key := stackKey(stack)
-	if pl.stacks[key] == nil {
-		pl.stacks[key] = new(weight)
+	pl.addStack(t.digest(stack), stack, w)
+	if caller, ok := callerOf(stack); ok {
+		addTo(pl.callers, caller, w)
 	}
-	pl.stacks[key].add(w)
+}
+
+// addStack adds to the weight of a stack. Only this one can become one of the
+// heaviest by that, so what is kept of those never has to be looked up.
+func (p *place) addStack(d digest, stack []uint32, w weight) {
+	addTo(p.stacks, d, w)
+	h := heavyStack{digest: d, weight: p.stacks[d]}
+	if at := slices.IndexFunc(p.heavy, func(o heavyStack) bool { return o.digest == d }); at >= 0 {
+		h.frames = p.heavy[at].frames
+		p.heavy = slices.Delete(p.heavy, at, at+1)
+	}
+	at, _ := slices.BinarySearchFunc(p.heavy, h, heavier)
+	if at == maxStacks {
+		return
+	}
+	if h.frames == nil {
+		h.frames = slices.Clone(stack[:min(maxStackFunctions, len(stack))])
+	}
+	p.heavy = slices.Insert(p.heavy, at, h)
+	p.heavy = p.heavy[:min(maxStacks, len(p.heavy))]
+}
+
+// heavier orders stacks by their time; among equal ones the order is arbitrary but
+// always the same.
+func heavier(a, b heavyStack) int {
+	return cmp.Or(cmp.Compare(b.ns, a.ns), cmp.Compare(b.samples, a.samples), bytes.Compare(a.digest[:], b.digest[:]))
+}
+
+// callerOf returns the first function outwards that is another one than the
+// innermost, so that a recursive function is not its own caller.
+func callerOf(stack []uint32) (uint32, bool) {
+	for _, id := range stack {
+		if id != stack[0] {
+			return id, true
+		}
+	}
+	return 0, false
+}
+
+// digest hashes a stack.
+func (t *Tally) digest(stack []uint32) digest {
+	t.hashed = t.hashed[:0]
+	for _, id := range stack {
+		t.hashed = append(t.hashed, t.digests[id][:]...)
+	}
+	return hash(t.hashed)
+}
+
+func hash(data []byte) digest {
+	sum := sha256.Sum256(data)
+	return digest(sum[:len(digest{})])
 }
 
 func addTo[K comparable](m map[K]weight, key K, w weight) {
@@ -168,8 +237,7 @@ func (t *Tally) stack(s *profile.Sample) ([]uint32, position) {
 	return stack, innermost
 }
 
-// id numbers functions, so that a stack takes four bytes a frame. More than
-// 2^32 distinct names do not fit into memory.
+// id numbers functions. More than 2^32 distinct names do not fit into memory.
 func (t *Tally) id(f frame) uint32 {
 	if id, ok := t.ids[f]; ok {
 		return id
@@ -180,23 +248,6 @@ func (t *Tally) id(f frame) uint32 {
 	id := uint32(len(t.frames))
 	t.ids[f] = id
 	t.frames = append(t.frames, f)
+	t.digests = append(t.digests, hash([]byte(f.function+"\x00"+f.binary)))
 	return id
-}
-
-// stackKey packs a stack into a map's key.
-func stackKey(stack []uint32) string {
-	key := make([]byte, 0, 4*len(stack))
-	for _, id := range stack {
-		key = binary.LittleEndian.AppendUint32(key, id)
-	}
-	return string(key)
-}
-
-// unpack is the inverse of stackKey.
-func (t *Tally) unpack(key string) []frame {
-	stack := make([]frame, len(key)/4)
-	for i := range stack {
-		stack[i] = t.frames[binary.LittleEndian.Uint32([]byte(key[4*i:]))]
-	}
-	return stack
 }

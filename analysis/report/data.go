@@ -90,16 +90,22 @@ func writeServiceProfiles(s *session.Session, ranking *rank.Report) error {
 	if len(names) == 0 {
 		return nil
 	}
-	p, err := s.Profile(session.CPU)
-	if err != nil {
-		return err
+	tables := map[string]*rank.Functions{}
+	for name := range names {
+		tables[name] = rank.NewFunctions(rank.Subject{Service: name, Component: name, Profiler: profiler(s)})
 	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		table, err := rank.NewServiceProfile(p, rank.Subject{Service: name, Component: name, Profiler: profiler(s)}, maxHotspots)
+	for p, err := range s.Parts(session.CPU) {
 		if err != nil {
 			return err
 		}
-		if err := table.Write(s); err != nil {
+		for _, table := range tables {
+			if err := table.Add(p); err != nil {
+				return err
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if err := tables[name].Profile(maxHotspots).Write(s); err != nil {
 			return err
 		}
 	}

@@ -7,8 +7,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/google/pprof/profile"
 )
 
 // Finish adds the windows of each profile up to the session's profile, writes
@@ -57,40 +55,24 @@ func (w *Writer) Finish(ctx context.Context, outcome Outcome, summary Summary) e
 func (w *Writer) mergeWindows(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(w.windows)) {
 		windows := slices.Sorted(slices.Values(w.windows[name]))
-		merged, err := mergeAll(w.folder.windowProfiles(ctx, name, windows))
-		if err != nil {
-			return fmt.Errorf("adding up the windows of %s: %w", name, err)
-		}
-		if merged == nil {
+		if len(windows) == 0 {
 			continue
 		}
-		if err := w.folder.writeProfile(name, merged); err != nil {
+		file, err := w.folder.create(name)
+		if err != nil {
 			return err
 		}
-		w.session.Profiles = append(w.session.Profiles, describe(name, len(windows), merged))
+		merged, err := w.folder.mergeInto(ctx, file, name, windows)
+		if err != nil {
+			file.Discard()
+			return fmt.Errorf("adding up the windows of %s: %w", name, err)
+		}
+		if err := file.Close(); err != nil {
+			return err
+		}
+		w.session.Profiles = append(w.session.Profiles, describe(name, merged))
 	}
 	return nil
-}
-
-// describe sums a profile up for session.json.
-func describe(name string, windows int, p *profile.Profile) Profile {
-	d := Profile{File: name, Windows: windows, Entries: len(p.Sample), SampleTypes: make([]SampleType, len(p.SampleType))}
-	totals := totals(p)
-	for i, t := range p.SampleType {
-		d.SampleTypes[i] = SampleType{Type: t.Type, Unit: t.Unit, Total: totals[i]}
-	}
-	return d
-}
-
-// totals returns the sum over all samples, by sample type.
-func totals(p *profile.Profile) []int64 {
-	sums := make([]int64, len(p.SampleType))
-	for _, s := range p.Sample {
-		for i, v := range s.Value {
-			sums[i] += v
-		}
-	}
-	return sums
 }
 
 // claim notes that a window is being written, so that it is written once.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/narrows-profiler/narrows/analysis/sum"
 )
 
 // What a reader accepts. A session is somebody else's files: each bound is far
@@ -118,15 +120,16 @@ func (s *Session) recover(f *folder) error {
 		if err != nil {
 			return err
 		}
-		p, err := mergeAll(f.windowProfiles(context.Background(), name, windows))
+		merged, err := sum.Of(f.windowProfiles(context.Background(), name, windows))
 		if err != nil {
 			return fmt.Errorf("adding up the windows of %s: %w", name, err)
 		}
-		if p == nil { // removed since it was listed
+		if merged.Profiles() == 0 { // removed since it was listed
 			continue
 		}
-		s.Profiles = append(s.Profiles, describe(name, len(windows), p))
-		if end := time.Unix(0, p.TimeNanos+p.DurationNanos).UTC(); end.After(s.End) {
+		s.Profiles = append(s.Profiles, describe(name, merged))
+		header := merged.Header()
+		if end := time.Unix(0, header.TimeNanos+header.DurationNanos).UTC(); end.After(s.End) {
 			s.End = end
 		}
 	}

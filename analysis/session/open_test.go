@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"iter"
 	"math/rand/v2"
 	"os"
@@ -13,8 +16,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/analysis/sum"
 )
 
 func document(t testing.TB) []byte {
@@ -138,48 +144,62 @@ func manyProfiles(n int) iter.Seq2[*profile.Profile, error] {
 }
 
 func TestMergeOfAnyNumberOfWindowsKeepsTheTotal(t *testing.T) {
-	for _, n := range []int{1, 2, fanIn - 1, fanIn, fanIn + 1, 100, fanIn * fanIn, fanIn*fanIn + 1} {
-		p, err := mergeAll(manyProfiles(n))
+	for _, n := range []int{0, 1, 2, 25} {
+		w, err := Create(filepath.Join(t.TempDir(), "s"), Info{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := totals(p)[0], int64(n*(n-1)); got != want {
-			t.Errorf("%d windows: total %d, want %d", n, got, want)
-		}
-		if p.DurationNanos != int64(n)*10 {
-			t.Errorf("%d windows of 10 ns span %d ns", n, p.DurationNanos)
-		}
-	}
-	if p, err := mergeAll(manyProfiles(0)); p != nil || err != nil {
-		t.Errorf("no windows: %v, %v", p, err)
-	}
-}
-
-func TestMergeRefusesProfilesThatDoNotMatch(t *testing.T) {
-	pair := func(change func(*profile.Profile)) iter.Seq2[*profile.Profile, error] {
-		return func(yield func(*profile.Profile, error) bool) {
-			for p, err := range manyProfiles(2) {
-				if p.TimeNanos > 0 {
-					change(p)
-				}
-				if !yield(p, err) {
-					return
-				}
+		start := time.Unix(1, 0)
+		for p := range manyProfiles(n) {
+			window := Window{Index: int(p.TimeNanos / 10), Start: start.Add(time.Duration(p.TimeNanos)), End: start.Add(time.Duration(p.TimeNanos + 10))}
+			if err := w.WriteWindow(t.Context(), window, CPU, p); err != nil {
+				t.Fatal(err)
 			}
 		}
-	}
-	for name, change := range map[string]func(*profile.Profile){
-		"no period type": func(p *profile.Profile) { p.PeriodType = nil },
-		"other unit":     func(p *profile.Profile) { p.SampleType[0].Unit = "bytes" },
-		"more types": func(p *profile.Profile) {
-			p.SampleType = append(p.SampleType, &profile.ValueType{Type: "x"})
+		cutOff, err := openFolder(w.Path())
+		if err != nil {
+			t.Fatal(err)
+		}
+		windows, err := cutOff.windowsOf(CPU)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inMemory, err := cutOff.mergeInMemory(t.Context(), CPU, windows)
+		if err = errors.Join(err, cutOff.root.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Finish(t.Context(), Outcome{Status: Complete}, Summary{}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(w.Path())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := s.Profile(CPU)
+		if n == 0 {
+			if !errors.Is(err, fs.ErrNotExist) || inMemory != nil {
+				t.Errorf("no windows: %v, %v", inMemory, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range []*profile.Profile{p, inMemory} {
+			var total int64
 			for _, s := range p.Sample {
-				s.Value = append(s.Value, 1)
+				total += s.Value[0]
 			}
-		},
-	} {
-		if _, err := mergeAll(pair(change)); err == nil {
-			t.Errorf("%s: merged", name)
+			if want := int64(n * (n - 1)); total != want {
+				t.Errorf("%d windows: total %d, want %d", n, total, want)
+			}
+			if p.DurationNanos != int64(n)*10 {
+				t.Errorf("%d windows of 10 ns span %d ns", n, p.DurationNanos)
+			}
+		}
+		d := s.Profiles[0]
+		if d.Windows != n || d.SampleTypes[0].Total != int64(n*(n-1)) || d.Entries != len(p.Sample) {
+			t.Errorf("%d windows are described as %+v", n, d)
 		}
 	}
 }
@@ -216,7 +236,7 @@ func FuzzParseProfile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := merge([]*profile.Profile{p, p}); err != nil {
+		if _, err := profile.Merge([]*profile.Profile{p, p}); err != nil {
 			t.Fatalf("a profile that was read does not merge with itself: %v", err)
 		}
 	})
@@ -255,8 +275,8 @@ func busyWindows(n int) iter.Seq2[*profile.Profile, error] {
 	}
 }
 
-// BenchmarkMerge adds 1,000 windows up and reports the result's size beside the
-// most memory held on the way.
+// BenchmarkMerge adds 1,000 windows up and reports what is kept of them and the
+// most memory held on the way, that of one window included.
 func BenchmarkMerge(b *testing.B) {
 	heap := func() float64 {
 		var m runtime.MemStats
@@ -266,24 +286,29 @@ func BenchmarkMerge(b *testing.B) {
 	}
 	for b.Loop() {
 		var peak float64
-		count := 0
 		before := heap()
-		p, err := mergeAll(func(yield func(*profile.Profile, error) bool) {
-			for p, err := range busyWindows(1000) {
+		windows := func(yield func([]byte, error) bool) {
+			var data bytes.Buffer
+			count := 0
+			for p := range busyWindows(1000) {
 				if count++; count%100 == 0 || count > 990 {
 					peak = max(peak, heap()-before)
 				}
-				if !yield(p, err) {
+				data.Reset()
+				if err := p.WriteUncompressed(&data); err != nil || !yield(data.Bytes(), err) {
 					return
 				}
 			}
-		})
+		}
+		merged, err := sum.Of(windows)
 		if err != nil {
 			b.Fatal(err)
 		}
-		result := heap() - before
-		b.ReportMetric(result, "result-MiB")
-		b.ReportMetric(max(peak, result), "peak-MiB")
-		b.ReportMetric(float64(len(p.Sample)), "entries")
+		b.ReportMetric(heap()-before, "kept-MiB")
+		if err := merged.Write(io.Discard, windows); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(peak, "peak-MiB")
+		b.ReportMetric(float64(merged.Entries()), "entries")
 	}
 }

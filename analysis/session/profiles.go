@@ -2,7 +2,6 @@ package session
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +34,7 @@ func (s *Session) Profile(name string) (*profile.Profile, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err = mergeAll(f.windowProfiles(context.Background(), name, windows))
+	p, err = f.mergeInMemory(context.Background(), name, windows)
 	if err == nil && p == nil {
 		err = fmt.Errorf("the session %s has no %s: %w", s.dir, name, fs.ErrNotExist)
 	}
@@ -72,6 +71,24 @@ func (s *Session) Windows(name string) iter.Seq2[WindowProfile, error] {
 			if !yield(WindowProfile{Window: window, Profile: p}, nil) {
 				return
 			}
+		}
+	}
+}
+
+// Parts reads one of the session's profiles in parts that fit into memory, whatever
+// was recorded: its windows, or the whole file where somebody removed the windows.
+// It may be iterated more than once, and ends after the first error.
+func (s *Session) Parts(name string) iter.Seq2[*profile.Profile, error] {
+	return func(yield func(*profile.Profile, error) bool) {
+		none := true
+		for w, err := range s.Windows(name) {
+			none = false
+			if !yield(w.Profile, err) {
+				return
+			}
+		}
+		if none {
+			yield(s.Profile(name))
 		}
 	}
 }
@@ -147,17 +164,9 @@ func (f *folder) readProfile(name string) (*profile.Profile, error) {
 
 // parseProfile parses a gzip-compressed profile of at most limit bytes.
 func parseProfile(r io.Reader, limit int64) (*profile.Profile, error) {
-	unzipped, err := gzip.NewReader(r)
-	if err != nil {
-		return nil, err
-	}
 	var data bytes.Buffer
-	n, err := io.Copy(&data, io.LimitReader(unzipped, limit+1))
-	if err != nil {
+	if err := unpack(&data, r, limit); err != nil {
 		return nil, err
-	}
-	if n > limit {
-		return nil, fmt.Errorf("it is longer than %d bytes uncompressed", limit)
 	}
 	p, err := profile.ParseUncompressed(data.Bytes())
 	if err != nil {

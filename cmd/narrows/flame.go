@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,7 +32,11 @@ func (flameCommand) Help() string {
 }
 
 func (c *flameCommand) Run(s streams) error {
-	p, err := c.read()
+	parts, err := c.read()
+	if err != nil {
+		return err
+	}
+	index, err := c.sampleIndex(parts)
 	if err != nil {
 		return err
 	}
@@ -43,7 +48,7 @@ func (c *flameCommand) Run(s streams) error {
 	if title == "" {
 		title = strings.Join(append([]string{filepath.Base(filepath.Clean(c.Input))}, c.Label...), "  ")
 	}
-	graph, err := flamegraph.New(p, flamegraph.Options{SampleType: c.sampleIndex(p), Title: title, Focus: focus})
+	graph, err := flamegraph.OfAll(parts, flamegraph.Options{SampleType: index, Title: title, Focus: focus})
 	if errors.Is(err, flamegraph.ErrEmpty) && len(c.Label) > 0 {
 		return advisedError{fmt.Errorf("drawing %s: %w", c.Input, err), "look at the labels that there are with go tool pprof -tags"}
 	}
@@ -61,7 +66,8 @@ func (c *flameCommand) Run(s streams) error {
 	return nil
 }
 
-func (c *flameCommand) read() (*profile.Profile, error) {
+// read returns the profile to draw, of a session in parts.
+func (c *flameCommand) read() (iter.Seq2[*profile.Profile, error], error) {
 	info, err := os.Stat(c.Input)
 	if err != nil {
 		return nil, advisedError{fmt.Errorf("reading a profile: %w", err), "name a pprof file or a session folder"}
@@ -71,26 +77,41 @@ func (c *flameCommand) read() (*profile.Profile, error) {
 		if err != nil {
 			return nil, err
 		}
-		return sess.Profile(session.CPU)
+		return sess.Parts(session.CPU), nil
 	}
-	f, err := os.Open(c.Input)
+	p, err := parseFile(c.Input)
+	if err != nil {
+		return nil, err
+	}
+	return func(yield func(*profile.Profile, error) bool) { yield(p, nil) }, nil
+}
+
+// parseFile reads a pprof file.
+func parseFile(name string) (*profile.Profile, error) {
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("reading a profile: %w", err)
 	}
 	defer f.Close()
 	p, err := profile.Parse(f)
 	if err != nil {
-		return nil, advisedError{fmt.Errorf("reading %s as a pprof file: %w", c.Input, err), "name a pprof file or a session folder"}
+		return nil, advisedError{fmt.Errorf("reading %s as a pprof file: %w", name, err), "name a pprof file or a session folder"}
 	}
 	return p, nil
 }
 
 // sampleIndex prefers time to counts, as go tool pprof does by taking the last.
-func (c *flameCommand) sampleIndex(p *profile.Profile) string {
-	if c.SampleIndex == "" && p.DefaultSampleType == "" && len(p.SampleType) > 0 {
-		return p.SampleType[len(p.SampleType)-1].Type
+func (c *flameCommand) sampleIndex(parts iter.Seq2[*profile.Profile, error]) (string, error) {
+	for p, err := range parts {
+		if err != nil {
+			return "", err
+		}
+		if c.SampleIndex == "" && p.DefaultSampleType == "" && len(p.SampleType) > 0 {
+			return p.SampleType[len(p.SampleType)-1].Type, nil
+		}
+		break
 	}
-	return c.SampleIndex
+	return c.SampleIndex, nil
 }
 
 // labelFocus selects the samples that have all the given labels.

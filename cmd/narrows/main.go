@@ -21,14 +21,15 @@ import (
 
 // commands is the command line.
 type commands struct {
-	Run    runCommand    `cmd:"" help:"Drive the services, profile the machine, rank what holds them back: the main job."`
-	Record recordCommand `cmd:"" help:"Profile what runs: everything, a process, a cgroup, or a command."`
-	Bench  benchCommand  `cmd:"" help:"Run benchmarks against a service, without profiling."`
-	Flame  flameCommand  `cmd:"" help:"Draw a flame graph of a pprof file or a session."`
-	Serve  serveCommand  `cmd:"" help:"Run a reference service."`
-	Doctor doctorCommand `cmd:"" help:"Say what works on this host, what does not, and what to do about it. Changes nothing."`
-	Null   nullCommand   `cmd:"" hidden:"" help:"Answer a benchmark's requests at once, so that the load generator can measure itself."`
-	Split  splitCommand  `cmd:"" hidden:"" help:"Spend CPU time in known parts, so that the profiler can be measured."`
+	Run       runCommand       `cmd:"" help:"Drive the services, profile the machine, rank what holds them back: the main job."`
+	Record    recordCommand    `cmd:"" help:"Profile what runs: everything, a process, a cgroup, or a command."`
+	Bench     benchCommand     `cmd:"" help:"Run benchmarks against a service, without profiling."`
+	Flame     flameCommand     `cmd:"" help:"Draw a flame graph of a pprof file or a session."`
+	Symbolize symbolizeCommand `cmd:"" help:"Name the functions of a pprof file, also of one from another host."`
+	Serve     serveCommand     `cmd:"" help:"Run a reference service."`
+	Doctor    doctorCommand    `cmd:"" help:"Say what works on this host, what does not, and what to do about it. Changes nothing."`
+	Null      nullCommand      `cmd:"" hidden:"" help:"Answer a benchmark's requests at once, so that the load generator can measure itself."`
+	Split     splitCommand     `cmd:"" hidden:"" help:"Spend CPU time in known parts, so that the profiler can be measured."`
 
 	Version kong.VersionFlag `help:"Print the version."`
 }

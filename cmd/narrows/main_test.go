@@ -33,6 +33,12 @@ func TestMain(m *testing.M) {
 		os.Exit(execute(os.Args[1:], streams{os.Stdout, os.Stderr}))
 	case spinnerName:
 		os.Exit(spin(os.Args[1:]))
+	case deepName:
+		if err := gatherDeep(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	os.Exit(testAll(m))
 }
@@ -80,7 +86,7 @@ func copyPrograms() (_ string, err error) {
 	if err := out.Close(); err != nil {
 		return "", err
 	}
-	return dir, os.Link(out.Name(), filepath.Join(dir, spinnerName))
+	return dir, errors.Join(os.Link(out.Name(), filepath.Join(dir, spinnerName)), os.Link(out.Name(), filepath.Join(dir, deepName)))
 }
 
 // spin keeps a number of CPUs busy for a time, after it has printed its PID.

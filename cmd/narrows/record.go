@@ -24,7 +24,11 @@ type recordCommand struct {
 	PID       []int         `short:"p" help:"Keep only these processes and their descendants."`
 	Cgroup    []string      `help:"Keep only what runs in this cgroup (v2) and those beneath it, by its path."`
 	Window    time.Duration `default:"10s" help:"Length of the windows a session is made of."`
-	Command   []string      `arg:"" optional:"" passthrough:"partial" help:"Command to start and profile, after --."`
+	cacheFlags
+	// Nobody is asked unless a URL is given: the question tells what runs here.
+	Debuginfod []string `placeholder:"URL" help:"Fetch debug files that this host does not have from this debuginfod server."`
+
+	Command []string `arg:"" optional:"" passthrough:"partial" help:"Command to start and profile, after --."`
 }
 
 func (recordCommand) Help() string {
@@ -52,6 +56,7 @@ func validRecording(frequency int, window time.Duration) error {
 }
 
 func (c *recordCommand) Run(ctx context.Context, s streams) error {
+	boundMemory()
 	if len(c.Command) > 0 && c.Command[0] == "--" {
 		c.Command = c.Command[1:]
 	}
@@ -101,7 +106,7 @@ func (c *recordCommand) toSession(ctx context.Context, s streams, config collect
 		return err
 	}
 	alive := context.WithoutCancel(ctx)
-	rec, err := recording.Start(alive, config, recording.SessionSink{Writer: writer})
+	rec, err := c.start(alive, config, recording.SessionSink{Writer: writer})
 	if err != nil {
 		return errors.Join(err, discard(alive, writer, err))
 	}
@@ -119,13 +124,26 @@ func (c *recordCommand) toSession(ctx context.Context, s streams, config collect
 	return work.result()
 }
 
+// start begins the recording, with the servers that may be asked.
+func (c *recordCommand) start(ctx context.Context, config collector.Config, sink recording.Sink) (*recording.Recording, error) {
+	servers, err := recording.Servers(c.Debuginfod)
+	if err != nil {
+		return nil, err
+	}
+	return recording.Start(ctx, config, sink, recording.WithServers(servers), recording.WithIndexes(c.cacheFlags.open))
+}
+
 // toFile records into memory and writes one file.
 func (c *recordCommand) toFile(ctx context.Context, s streams, config collector.Config) error {
 	if err := recording.CheckWritable(c.Output); err != nil {
 		return err
 	}
-	var sink recording.FileSink
-	rec, err := recording.Start(context.WithoutCancel(ctx), config, &sink)
+	sink, err := recording.NewFileSink(c.Output)
+	if err != nil {
+		return err
+	}
+	defer sink.Close()
+	rec, err := c.start(context.WithoutCancel(ctx), config, sink)
 	if err != nil {
 		return err
 	}
@@ -134,7 +152,7 @@ func (c *recordCommand) toFile(ctx context.Context, s streams, config collector.
 	if err = errors.Join(work.notStarted, err); err != nil {
 		return err
 	}
-	if err := sink.WriteFile(c.Output, "CPU time"); err != nil {
+	if err := sink.Write("CPU time"); err != nil {
 		return err
 	}
 	fmt.Fprint(s.out, recording.Describe(summary))

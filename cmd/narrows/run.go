@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/google/pprof/profile"
@@ -32,6 +32,7 @@ type runCommand struct {
 	Calibrate bool          `default:"true" negatable:"" help:"First record for some seconds what is known already, and keep how far off that was."`
 	JSON      bool          `name:"json" help:"Print the ranking as JSON."`
 	benchmarkFlags
+	cacheFlags
 }
 
 func (runCommand) Help() string {
@@ -48,6 +49,7 @@ Ctrl-C ends it early and keeps what was recorded.`
 }
 
 func (c *runCommand) Run(ctx context.Context, s streams) error {
+	boundMemory()
 	if err := requireKernel(); err != nil {
 		return err
 	}
@@ -102,7 +104,7 @@ func (c *runCommand) calibration(ctx context.Context, s streams) (trust session.
 // recording there is none.
 func (c *runCommand) recordPlan(ctx context.Context, s streams, runner *plan.Runner, config collector.Config, writer *session.Writer, trust session.Summary) (recorded bool, err error) {
 	alive := context.WithoutCancel(ctx)
-	rec, err := recording.Start(alive, config, recording.SessionSink{Writer: writer})
+	rec, err := recording.Start(alive, config, recording.SessionSink{Writer: writer}, recording.WithIndexes(c.cacheFlags.open))
 	if err != nil {
 		return false, errors.Join(err, discard(alive, writer, err))
 	}
@@ -165,12 +167,8 @@ func (c *runCommand) conclude(s streams, dir string) error {
 
 // drawServices draws one flame graph for each service of the session.
 func drawServices(sess *session.Session) (names []string, err error) {
-	p, err := sess.Profile(session.CPU)
-	if errors.Is(err, fs.ErrNotExist) {
+	if !slices.ContainsFunc(sess.Profiles, func(p session.Profile) bool { return p.File == session.CPU }) {
 		return nil, nil // nothing was recorded, and the session says why
-	}
-	if err != nil {
-		return nil, fmt.Errorf("drawing flame graphs: %w", err)
 	}
 	seen := map[string]bool{}
 	for _, service := range sess.Services {
@@ -179,7 +177,7 @@ func drawServices(sess *session.Session) (names []string, err error) {
 		}
 		seen[service.Name] = true
 		name := "flame/" + service.Name + ".svg"
-		switch drawErr := drawService(sess, p, service.Name, name); {
+		switch drawErr := drawService(sess, service.Name, name); {
 		case errors.Is(drawErr, flamegraph.ErrEmpty):
 		case drawErr != nil:
 			err = errors.Join(err, drawErr)
@@ -190,8 +188,8 @@ func drawServices(sess *session.Session) (names []string, err error) {
 	return names, err
 }
 
-func drawService(sess *session.Session, p *profile.Profile, service, name string) error {
-	graph, err := flamegraph.New(p, flamegraph.Options{
+func drawService(sess *session.Session, service, name string) error {
+	graph, err := flamegraph.OfAll(sess.Parts(session.CPU), flamegraph.Options{
 		SampleType: "cpu", Title: service + ": CPU time",
 		Subtitle: fmt.Sprintf("%s, %s, from %s", sess.Host.Hostname, sess.Host.Kernel, sess.Start.UTC().Format(time.RFC3339)),
 		Focus:    func(s *profile.Sample) bool { return s.HasLabel("service", service) },

@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	// maxOpen bounds the files held open, beside half of what RLIMIT_NOFILE allows.
+	// maxOpen bounds the files held open, beside a third of what RLIMIT_NOFILE allows:
+	// each may have a debug file.
 	// A machine that runs more different executables and libraries than this leaves
 	// the rest unnamed.
 	maxOpen = 4096
@@ -53,6 +54,10 @@ type Binary struct {
 	size   int64
 	file   *binary.File
 	err    error
+
+	debug     *os.File // the separate debug file; nil if debugErr says why not
+	debugSize int64
+	debugErr  error
 }
 
 // Anonymous tells whether the mapping is memory without a file, where an offset
@@ -115,7 +120,7 @@ func NewBinaries() *Binaries {
 	b := &Binaries{known: map[fileKey]*Binary{}, maxOpen: maxOpen, requests: make(chan request, maxOpen)}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
-		b.maxOpen = int(min(limit.Cur/2, maxOpen))
+		b.maxOpen = int(min(limit.Cur/3, maxOpen))
 	}
 	for range openers {
 		b.wait.Go(func() {
@@ -204,12 +209,40 @@ func (b *Binary) load(pid uint32, mapping lifecycle.Mapping) {
 		return
 	}
 	b.reader, b.size, b.file, b.close = reader, size, file, closer
+	b.debugErr = errNoDebugFile
+	b.openDebug(pid)
 	close(b.opened)
 }
 
 // Find gives the bytes of a known file by the path and build ID that its File
 // reports.
 func (b *Binaries) Find(path, buildID string) (io.ReaderAt, int64, error) {
+	found, err := b.find(path, buildID)
+	if err != nil {
+		return nil, 0, err
+	}
+	return shared(found.reader, found.size), found.size, nil
+}
+
+// shared returns a reader of a file that others read too, so that it cannot be closed
+// by who gets it. It can tell which file it is.
+func shared(r io.ReaderAt, size int64) io.ReaderAt {
+	section := io.NewSectionReader(r, 0, size)
+	if file, ok := r.(*os.File); ok {
+		return sharedFile{section, file}
+	}
+	return section
+}
+
+type sharedFile struct {
+	*io.SectionReader
+	file *os.File
+}
+
+// Stat describes the file.
+func (s sharedFile) Stat() (os.FileInfo, error) { return s.file.Stat() }
+
+func (b *Binaries) find(path, buildID string) (*Binary, error) {
 	b.mu.Lock()
 	var candidates []*Binary
 	for _, known := range b.known {
@@ -222,11 +255,11 @@ func (b *Binaries) Find(path, buildID string) (io.ReaderAt, int64, error) {
 	for _, candidate := range candidates {
 		file, err := candidate.File()
 		if err == nil && file.HasBuildID(buildID) {
-			return io.NewSectionReader(candidate.reader, 0, candidate.size), candidate.size, nil
+			return candidate, nil
 		}
 		if err != nil {
 			failures = append(failures, err)
 		}
 	}
-	return nil, 0, errors.Join(failures...)
+	return nil, errors.Join(failures...)
 }

@@ -10,10 +10,12 @@ package window
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"strings"
 	"time"
 
 	"github.com/google/pprof/profile"
 
+	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/process"
 )
 
@@ -23,6 +25,9 @@ import (
 type Frame struct {
 	Binary  *process.Binary
 	Address uint64
+	// Function is what only this host can name: code that the program made while it
+	// ran. It is nil for everything else.
+	Function *jit.Function
 }
 
 // Labels are what a sample carries beside its stack; empty ones are left out.
@@ -35,14 +40,25 @@ type Labels struct {
 
 // Builder gathers the samples of one signal in one window. It is used by one
 // goroutine.
+//
+// A frame that recurs is kept once and has a number; a stack is its frames' numbers,
+// four bytes each. So memory follows Frames, which is what bounds a window.
 type Builder struct {
 	types  []*profile.ValueType
 	period Period
 
-	seed   maphash.Seed
-	stacks map[key]*gathered
-	order  []*gathered
+	seeds  [2]maphash.Seed
+	stacks map[key]int // places in gathered
+	order  []gathered
 	lost   map[string][]int64
+
+	numbers map[Frame]uint32
+	frames  []Frame // by number
+	slab    []uint32
+	stored  int
+	strings map[string]string // of labels, each to itself
+	stack   []uint32          // of the sample being added
+	bytes   []byte            // the same, to be hashed
 }
 
 // Period is what one sample stands for; the zero value if nothing.
@@ -51,38 +67,93 @@ type Period struct {
 	Value int64
 }
 
+// key tells stacks and labels apart: by two hashes of a stack, with random seeds, so
+// that nobody can make two of them look the same.
 type key struct {
 	labels Labels
-	stack  uint64
-	check  uint64 // a second hash, so that a collision of the first cannot mix stacks
+	stack  [2]uint64
 }
 
 type gathered struct {
 	labels Labels
-	stack  []Frame
+	stack  []uint32 // numbers of frames
 	values []int64
 }
 
 // NewBuilder starts a window for samples with values of the given types.
 func NewBuilder(period Period, types ...*profile.ValueType) *Builder {
 	return &Builder{
-		types: types, period: period, seed: maphash.MakeSeed(),
-		stacks: map[key]*gathered{}, lost: map[string][]int64{},
+		types: types, period: period, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+		stacks: map[key]int{}, lost: map[string][]int64{}, numbers: map[Frame]uint32{}, strings: map[string]string{},
 	}
 }
 
 // Add counts a sample; the stack, leaf first, is copied when it is new.
 func (b *Builder) Add(labels Labels, stack []Frame, values ...int64) {
-	k := key{labels: labels}
-	k.stack, k.check = b.hash(stack)
-	g, ok := b.stacks[k]
+	b.stack = b.stack[:0]
+	for _, f := range stack {
+		b.stack = append(b.stack, b.number(f))
+	}
+	k := key{labels: labels, stack: b.hash()}
+	at, ok := b.stacks[k]
 	if !ok {
-		g = &gathered{labels: labels, stack: append([]Frame(nil), stack...), values: make([]int64, len(b.types))}
-		b.stacks[k] = g
-		b.order = append(b.order, g)
+		b.intern(&k.labels)
+		at = len(b.order)
+		b.stacks[k] = at
+		b.order = append(b.order, gathered{labels: k.labels, stack: b.store(), values: make([]int64, len(b.types))})
 	}
 	for i, v := range values {
-		g.values[i] += v
+		b.order[at].values[i] += v
+	}
+}
+
+// number returns the number of a frame.
+func (b *Builder) number(f Frame) uint32 {
+	n, ok := b.numbers[f]
+	if !ok {
+		n = uint32(len(b.frames))
+		b.numbers[f] = n
+		b.frames = append(b.frames, f)
+	}
+	return n
+}
+
+// hash hashes the stack of the sample being added.
+func (b *Builder) hash() [2]uint64 {
+	b.bytes = b.bytes[:0]
+	for _, n := range b.stack {
+		b.bytes = binary.LittleEndian.AppendUint32(b.bytes, n)
+	}
+	return [2]uint64{maphash.Bytes(b.seeds[0], b.bytes), maphash.Bytes(b.seeds[1], b.bytes)}
+}
+
+// store copies the stack of the sample being added. Many stacks share an allocation.
+func (b *Builder) store() []uint32 {
+	const slab = 16 << 10
+	n := len(b.stack)
+	if len(b.slab) < n {
+		b.slab = make([]uint32, max(n, slab))
+	}
+	kept := b.slab[:n:n]
+	b.slab = b.slab[n:]
+	copy(kept, b.stack)
+	b.stored += n
+	return kept
+}
+
+// intern replaces the labels' strings by the one copy that is kept of each: every
+// sample brings its own of the thread's name.
+func (b *Builder) intern(l *Labels) {
+	for _, s := range []*string{&l.Service, &l.Process, &l.Thread, &l.Container, &l.Benchmark, &l.Phase, &l.State, &l.Unwind} {
+		if *s == "" {
+			continue
+		}
+		kept, ok := b.strings[*s]
+		if !ok {
+			kept = strings.Clone(*s)
+			b.strings[kept] = kept
+		}
+		*s = kept
 	}
 }
 
@@ -101,27 +172,19 @@ func (b *Builder) AddLost(reason string, values ...int64) {
 // Len is the number of distinct stacks and labels gathered.
 func (b *Builder) Len() int { return len(b.order) }
 
-func (b *Builder) hash(stack []Frame) (uint64, uint64) {
-	var first, second maphash.Hash
-	first.SetSeed(b.seed)
-	second.SetSeed(b.seed)
-	second.WriteByte(1)
-	var buffer [8]byte
-	for _, f := range stack {
-		maphash.WriteComparable(&first, f)
-		binary.NativeEndian.PutUint64(buffer[:], f.Address)
-		second.Write(buffer[:])
-		maphash.WriteComparable(&second, f.Binary)
-	}
-	return first.Sum64(), second.Sum64()
-}
+// Frames is the number of frames that the distinct stacks have together. The
+// Builder takes four bytes for each, its profile eight.
+func (b *Builder) Frames() int { return b.stored }
 
 // Profile gives out what was gathered. It waits for files that are still being
 // opened.
 func (b *Builder) Profile(start time.Time, duration time.Duration) *profile.Profile {
-	w := newWriter(b.types, b.period, start, duration)
-	for _, g := range b.order {
-		w.sample(g)
+	w := newWriter(b.types, b.period, len(b.frames), start, duration)
+	locations := make([]*profile.Location, b.stored)
+	for i := range b.order {
+		n := len(b.order[i].stack)
+		w.sample(&b.order[i], b.frames, locations[:n:n])
+		locations = locations[n:]
 	}
 	w.lostSamples(b.lost)
 	return w.profile

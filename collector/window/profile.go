@@ -5,10 +5,14 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/pprof/profile"
 
+	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
 )
 
@@ -22,7 +26,8 @@ const kernelStart = 1 << 63
 type writer struct {
 	profile   *profile.Profile
 	mappings  map[mappingKey]*profile.Mapping
-	locations map[Frame]*profile.Location
+	locations []*profile.Location // by number of the frame
+	functions map[*jit.Function]*profile.Function
 }
 
 // mappingKey tells mappings apart as a reader of the profile would: two files of
@@ -32,7 +37,7 @@ type mappingKey struct {
 	start         uint64
 }
 
-func newWriter(types []*profile.ValueType, period Period, start time.Time, duration time.Duration) *writer {
+func newWriter(types []*profile.ValueType, period Period, frames int, start time.Time, duration time.Duration) *writer {
 	p := &profile.Profile{
 		TimeNanos: start.UnixNano(), DurationNanos: int64(duration),
 		PeriodType: period.Type, Period: period.Value,
@@ -41,16 +46,21 @@ func newWriter(types []*profile.ValueType, period Period, start time.Time, durat
 		copied := *t
 		p.SampleType = append(p.SampleType, &copied)
 	}
-	return &writer{profile: p, mappings: map[mappingKey]*profile.Mapping{}, locations: map[Frame]*profile.Location{}}
+	return &writer{profile: p, mappings: map[mappingKey]*profile.Mapping{}, locations: make([]*profile.Location, frames),
+		functions: map[*jit.Function]*profile.Function{}}
 }
 
-func (w *writer) sample(g *gathered) {
+// sample adds what was gathered of a stack, with room for its locations.
+func (w *writer) sample(g *gathered, frames []Frame, locations []*profile.Location) {
 	s := &profile.Sample{
-		Value: g.values, Location: make([]*profile.Location, len(g.stack)),
+		Value: g.values, Location: locations,
 		Label: map[string][]string{}, NumLabel: make(map[string][]int64, 2),
 	}
-	for i, frame := range g.stack {
-		s.Location[i] = w.location(frame)
+	for i, number := range g.stack {
+		if locations[i] = w.locations[number]; locations[i] == nil {
+			locations[i] = w.location(frames[number])
+			w.locations[number] = locations[i]
+		}
 	}
 	l := g.labels
 	for _, label := range [...]struct{ name, value string }{
@@ -69,9 +79,6 @@ func (w *writer) sample(g *gathered) {
 // location is the frame's place in the profile: the ELF address where the file
 // could be read, else the offset in the file under a mapping that says so.
 func (w *writer) location(f Frame) *profile.Location {
-	if l, ok := w.locations[f]; ok {
-		return l
-	}
 	l := &profile.Location{ID: uint64(len(w.profile.Location) + 1), Address: f.Address}
 	if f.Binary == nil {
 		l.Mapping = w.mapping(mappingKey{path: KernelMapping}, kernelStart, math.MaxUint64, 0)
@@ -81,9 +88,36 @@ func (w *writer) location(f Frame) *profile.Location {
 	} else {
 		l.Mapping = w.mapping(mappingKey{path: f.Binary.Path, buildID: f.Binary.BuildID}, 0, math.MaxUint64, 0)
 	}
-	w.locations[f] = l
+	if f.Function != nil {
+		l.Line = []profile.Line{{Function: w.function(f.Function)}}
+	}
 	w.profile.Location = append(w.profile.Location, l)
 	return l
+}
+
+// function is a function of code that a program made. Its name is the program's own
+// word, so it is made safe to print.
+func (w *writer) function(f *jit.Function) *profile.Function {
+	if known, ok := w.functions[f]; ok {
+		return known
+	}
+	added := &profile.Function{
+		ID: uint64(len(w.profile.Function) + 1), Name: printable(f.Name), SystemName: printable(f.SystemName),
+		Filename: printable(f.File), StartLine: int64(f.StartLine),
+	}
+	w.functions[f] = added
+	w.profile.Function = append(w.profile.Function, added)
+	return added
+}
+
+// printable is a text without what could steer a terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 func segmentOf(f Frame) (binary.Segment, string, bool) {

@@ -200,6 +200,11 @@ func (c *symbolCollector) bound() {
 				next = uint64(c.candidates[j].start)
 			}
 			for k := i; k < j; k++ {
+				// Where only what a library exports is listed, functions that are
+				// not may follow, and "up to the next symbol" would name them.
+				if c.candidates[k].name&nameDynamic != 0 && c.static == (section{}) {
+					continue
+				}
 				if end := min(next, c.sectionEnd(c.candidates[k])); end > uint64(first.start) {
 					c.candidates[k].size = uint32(end - uint64(first.start))
 				}

@@ -144,7 +144,19 @@ func exercise(data []byte, addr uint64) int {
 			}
 		}
 	}
+	for _, name := range []string{".eh_frame", ".debug_frame"} {
+		if section, err := f.Contents(name, 1<<20); err == nil {
+			section.ReadAt(make([]byte, 16), 0)
+		}
+	}
+	f.FrameHeader()
+	f.Needs()
+	f.Loaded(addr)
 	if table, err := f.GoTable(); err == nil {
+		table.Functions(func(fn *binary.GoFunction) bool {
+			found += len(fn.Depths)
+			return true
+		})
 		for i := range uint64(64) {
 			frames, _ := table.Frames(addr + i*97)
 			found += len(frames)

@@ -8,7 +8,7 @@ import (
 // The relocations that mean "the load address plus the addend", by e_machine,
 // from the psABI supplements: R_X86_64_RELATIVE, R_AARCH64_RELATIVE,
 // R_RISCV_RELATIVE.
-var relativeRelocation = map[uint16]uint32{62: 8, 183: 1027, 243: 3}
+var relativeRelocation = map[uint16]uint32{machineX86: 8, machineARM64: 1027, 243: 3}
 
 // relocations calls yield for each relative relocation with an addend, until it
 // answers false. 32-bit files keep addends in place, where they need no

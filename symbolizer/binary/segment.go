@@ -1,5 +1,7 @@
 package binary
 
+import "iter"
+
 // A Segment is an executable PT_LOAD row of the program header table: code that
 // the kernel maps. All fields are bytes or byte addresses as the file has them.
 type Segment struct {
@@ -54,4 +56,34 @@ func (f *File) loaded(data []byte, addr uint64) error {
 		}
 	}
 	return ErrMalformed
+}
+
+// A CodeSpan is code that a file says it has: addresses from Low up to High.
+type CodeSpan struct{ Low, High uint64 }
+
+// Code yields where the file's code is: its executable sections, as far as they lie
+// in executable segments, or those segments where it has no sections. What lies in
+// a segment but in no section, as the headers do, is not code.
+func (f *File) Code() iter.Seq[CodeSpan] {
+	return func(yield func(CodeSpan) bool) {
+		found := false
+		for _, s := range f.sections {
+			if s.flags&(sectionFlagAlloc|sectionFlagExecute) != sectionFlagAlloc|sectionFlagExecute {
+				continue
+			}
+			segment, ok := f.Executable(s.addr)
+			if !ok || s.size == 0 {
+				continue
+			}
+			found = true
+			if !yield(CodeSpan{s.addr, s.addr + min(s.size, segment.Filesz-(s.addr-segment.Vaddr))}) {
+				return
+			}
+		}
+		for _, p := range f.programs {
+			if !found && p.executable() && p.filesz > 0 && !yield(CodeSpan{p.vaddr, p.vaddr + min(p.filesz, ^p.vaddr)}) {
+				return
+			}
+		}
+	}
 }

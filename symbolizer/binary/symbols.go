@@ -76,7 +76,8 @@ func (s *Symbols) Memory() int { return len(s.rows)*12 + len(s.enclosing)*16 + 2
 // A symbol covers the bytes that its size says. One of size 0, as hand-written
 // assembly and start-up code have, covers the bytes up to the next symbol or
 // the end of its section, whichever comes first, and none if it lies within a
-// symbol that has a size. Of the symbols that begin at one address the first of
+// symbol that has a size, or if the file has no .symtab, which would list what may
+// follow it. Of the symbols that begin at one address the first of
 // this order is it: global, weak, local; .symtab, .dynsym; the largest; fewest
 // leading underscores; shortest name; first in byte order.
 func (s *Symbols) Lookup(addr uint64) (Symbol, bool) {
@@ -136,4 +137,11 @@ func (f *File) stringAt(table section, off uint64) (string, error) {
 			return "", nil
 		}
 	}
+}
+
+// HasSymbolTable reports whether the file has a .symtab, which lists all functions
+// and not just those that a library exports.
+func (f *File) HasSymbolTable() bool {
+	_, _, ok := f.symbolTable(sectionSymbolTable)
+	return ok
 }

@@ -3,6 +3,8 @@ package binary_test
 import (
 	"debug/elf"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -147,5 +149,56 @@ func TestAliases(t *testing.T) {
 	}
 	if seen != 3 {
 		t.Errorf("the program has %d aliases of aliased_function, want 3", seen)
+	}
+}
+
+// TestSizelessExports checks that what a library exports without a size is not taken to
+// go on over functions that stripping has made unknown.
+func TestSizelessExports(t *testing.T) {
+	dir := t.TempDir()
+	source, path := filepath.Join(dir, "sizeless.s"), filepath.Join(dir, "sizeless.so")
+	if err := os.WriteFile(source, []byte(`	.text
+	.globl exported
+	.type exported, @function
+exported:
+	nop
+	.type hidden, @function
+hidden:
+	nop
+	nop
+	.size hidden, . - hidden
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "gcc", "-shared", "-nostdlib", "-o", path, source)
+	for _, stripped := range []bool{false, true} {
+		if stripped {
+			run(t, "strip", "--strip-all", path)
+		}
+		symbols, err := openFile(t, path).Symbols()
+		if err != nil && !errors.Is(err, binary.ErrNoSymbols) {
+			t.Fatal(err)
+		}
+		want := [3]string{"exported", "hidden", "hidden"}
+		if stripped {
+			want = [3]string{}
+		}
+		f, err := elf.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := f.Section(".text").Addr
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var got [3]string
+		for i := range got {
+			if symbols != nil {
+				got[i] = nameAt(t, symbols, start+uint64(i))
+			}
+		}
+		if got != want {
+			t.Errorf("stripped %t: %q, want %q", stripped, got, want)
+		}
 	}
 }

@@ -17,6 +17,7 @@ package flamegraph
 import (
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/google/pprof/profile"
 )
@@ -74,6 +75,14 @@ type Graph struct {
 // [ErrEmpty], [ErrNegative] or [ErrOverflow] where there is nothing to draw, and
 // with the reason where p is not a valid profile or has no such sample type.
 func New(p *profile.Profile, o Options) (*Graph, error) {
+	return OfAll(func(yield func(*profile.Profile, error) bool) { yield(p, nil) }, o)
+}
+
+// OfAll merges the selected samples of several profiles that have the same sample
+// types, such as a recording's windows. They are asked for twice if they are large,
+// and must be the same the second time; none is kept. It fails as New does, with
+// ErrEmpty if there is none.
+func OfAll(profiles iter.Seq2[*profile.Profile, error], o Options) (*Graph, error) {
 	if o.MinWidth == 0 {
 		o.MinWidth = defaultMinWidth
 	}
@@ -89,11 +98,11 @@ func New(p *profile.Profile, o Options) (*Graph, error) {
 	if o.Title == "" {
 		o.Title = "Flame graph"
 	}
-	m, err := chooseMeasure(p, o.SampleType)
+	m, err := firstMeasure(profiles, o.SampleType)
 	if err != nil {
 		return nil, err
 	}
-	s, err := collectStacks(p, m, o.Focus)
+	t, err := mergeAll(profiles, &gatherer{measure: m, focus: o.Focus, in: newInterner()}, o.MinWidth, maxCalls)
 	if err != nil {
 		return nil, err
 	}
@@ -101,8 +110,19 @@ func New(p *profile.Profile, o Options) (*Graph, error) {
 		title:     printable(o.Title),
 		subtitle:  printable(o.Subtitle),
 		measure:   m,
-		tree:      buildTree(s, floorOf(s.total, o.MinWidth)),
+		tree:      t,
 		minWidth:  o.MinWidth,
 		maxFrames: o.MaxFrames,
 	}, nil
+}
+
+// firstMeasure chooses what is drawn by the first profile, and checks all.
+func firstMeasure(profiles iter.Seq2[*profile.Profile, error], sampleType string) (measure, error) {
+	for p, err := range profiles {
+		if err != nil {
+			return measure{}, err
+		}
+		return chooseMeasure(p, sampleType)
+	}
+	return measure{}, fmt.Errorf("%w: there is no profile", ErrEmpty)
 }

@@ -4,8 +4,6 @@ import (
 	"path"
 	"regexp"
 	"strings"
-
-	"github.com/google/pprof/profile"
 )
 
 // kind is what a frame's code runs on; it chooses the frame's colour.
@@ -42,11 +40,11 @@ var (
 
 // kindOf tells a frame's kind from what the profile says of it. goBinary says
 // that the frame's binary has functions from .go files.
-func kindOf(name, file string, m *profile.Mapping, goBinary bool) kind {
+func kindOf(name, file, binary string, goBinary bool) kind {
 	switch {
 	case strings.HasPrefix(name, "[lost: "):
 		return kindLost
-	case m != nil && isKernel(m.File):
+	case isKernel(binary):
 		return kindKernel
 	case name == "" || strings.HasPrefix(name, "[") && strings.HasSuffix(name, "]"):
 		return kindUnknown

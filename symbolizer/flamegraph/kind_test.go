@@ -4,8 +4,6 @@ import (
 	"math"
 	"strconv"
 	"testing"
-
-	"github.com/google/pprof/profile"
 )
 
 func TestKindOf(t *testing.T) {
@@ -44,11 +42,7 @@ func TestKindOf(t *testing.T) {
 		{"[libfoo.so+0x1234]", "", "/lib/libfoo.so", false, kindUnknown},
 		{"[lost: missed ticks]", "", "", false, kindLost},
 	} {
-		var m *profile.Mapping
-		if c.binary != "" {
-			m = &profile.Mapping{File: c.binary}
-		}
-		if got := kindOf(c.name, c.file, m, c.goBinary); got != c.want {
+		if got := kindOf(c.name, c.file, c.binary, c.goBinary); got != c.want {
 			t.Errorf("%q of %q in %q is %s, want %s", c.name, c.file, c.binary, kindNames[got], kindNames[c.want])
 		}
 	}

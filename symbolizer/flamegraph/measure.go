@@ -48,6 +48,15 @@ func chooseMeasure(p *profile.Profile, sampleType string) (measure, error) {
 	return m, nil
 }
 
+// fits tells why a profile, one of several, does not have what is measured.
+func (m measure) fits(p *profile.Profile) error {
+	if m.index >= len(p.SampleType) || printable(p.SampleType[m.index].Type) != m.name || printable(p.SampleType[m.index].Unit) != m.unit ||
+		m.count >= 0 && printable(p.SampleType[m.count].Type) != m.countName {
+		return fmt.Errorf("a profile does not have %s in %s where the first has it", m.name, m.unit)
+	}
+	return nil
+}
+
 // scales tells of each unit that pprof profiles use what it measures, and how
 // many of the smallest unit of that family it is.
 var scales = map[string]struct {

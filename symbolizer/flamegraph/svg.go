@@ -100,7 +100,11 @@ func (d *drawing) summary() string {
 		s += " in " + thousands(root.count) + " " + g.measure.countName
 	}
 	if g.tree.narrow > 0 {
-		s += fmt.Sprintf(" · %s narrower than %s %% not drawn", plural(int64(g.tree.narrow), "frame"), strconv.FormatFloat(100*g.minWidth, 'g', 4, 64))
+		more := ""
+		if g.tree.narrowMore {
+			more = "more than "
+		}
+		s += fmt.Sprintf(" · %s%s narrower than %s %% not drawn", more, plural(int64(g.tree.narrow), "frame"), strconv.FormatFloat(100*g.minWidth, 'g', 4, 64))
 	}
 	if d.l.over > 0 {
 		s += fmt.Sprintf(" · %s more not drawn: the %s widest are", plural(int64(d.l.over), "frame"), thousands(int64(len(d.l.boxes))))

@@ -27,8 +27,10 @@ type tree struct {
 	nodes      []node
 	stacks     int // the samples merged
 	selfByKind [kinds]int64
-	// narrow counts the nodes below the floor, which stayed in their parents.
-	narrow int
+	// narrow counts the nodes below the floor, which stayed in their parents; there
+	// are more of them if narrowMore is set.
+	narrow     int
+	narrowMore bool
 	// cut counts the samples deeper than maxDepth, whose ends were left out, and
 	// beyond is their value.
 	cut    int
@@ -52,15 +54,15 @@ func floorOf(total int64, min float64) int64 {
 // The stacks are sorted first, so that each node's samples are neighbours and
 // the tree grows by appending: no map, and a node that turns out to be narrow
 // is the end of the slice and is cut off, so that memory follows what is drawn.
-func buildTree(s *stacks, floor int64) tree {
+func buildTree(s *stacks, frames []frame, floor int64) tree {
 	slices.SortFunc(s.list, func(a, b stack) int {
 		return slices.CompareFunc(s.calls[a.from:a.to], s.calls[b.from:b.to], func(x, y call) int {
 			return cmp.Compare(x.frame, y.frame)
 		})
 	})
-	t := tree{frames: s.frames, nodes: []node{{frame: -1}}, stacks: len(s.list), selfByKind: s.selfByKind, hidden: make([]int64, len(s.frames))}
-	within := make([]int32, len(s.frames)) // by frame: how many open nodes are of it
-	open := []int32{0}                     // the nodes from the root to the one being filled
+	t := tree{frames: frames, nodes: []node{{frame: -1}}, stacks: len(s.list), hidden: make([]int64, len(frames))}
+	within := make([]int32, len(frames)) // by frame: how many open nodes are of it
+	open := []int32{0}                   // the nodes from the root to the one being filled
 	for _, st := range s.list {
 		calls := s.calls[st.from:st.to]
 		shared := 0

@@ -94,7 +94,7 @@ func TestCPUOnThisHost(t *testing.T) {
 
 // recorded is a profile of n samples, of 1 ms each, with the given shares of the
 // three functions; of the leaf's samples, called show who called it.
-func recorded(n int64, half, third, fifth, called float64) *profile.Profile {
+func recorded(n int64, half, third, fifth, called float64) (s seen) {
 	p := &profile.Profile{SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}}}
 	add := func(share float64, stack ...string) {
 		s := &profile.Sample{Value: []int64{int64(math.Round(share * float64(n))), int64(math.Round(share*float64(n))) * 1e6}}
@@ -110,7 +110,8 @@ func recorded(n int64, half, third, fifth, called float64) *profile.Profile {
 	add(third*(1-called), "leaf", "Split")
 	add(fifth, "deeper", "deeper", "fifth", "Split")
 	add(0.05, "main")
-	return p
+	s.add(p)
+	return s
 }
 
 func TestErrorsAreToldFromChance(t *testing.T) {
@@ -120,7 +121,7 @@ func TestErrorsAreToldFromChance(t *testing.T) {
 		OwnCost:    &session.OwnCost{EBPFRuns: 4000, EBPFRunSeconds: 0.012, InterruptSeconds: 0.1},
 	}
 	for name, test := range map[string]struct {
-		p                   *profile.Profile
+		seen                seen
 		split, amount, leaf session.CheckVerdict
 	}{
 		"the truth":           {recorded(3000, 0.5, 0.3, 0.2, 1), session.WithinChance, session.WithinChance, session.WithinChance},
@@ -129,7 +130,7 @@ func TestErrorsAreToldFromChance(t *testing.T) {
 		"a tenth lost":        {recorded(2700, 0.5, 0.3, 0.2, 1), session.WithinChance, session.BeyondChance, session.WithinChance},
 		"no caller of leaves": {recorded(3000, 0.5, 0.3, 0.2, 0), session.WithinChance, session.WithinChance, session.BeyondChance},
 	} {
-		checks, err := judge(truth, test.p, account)
+		checks, err := judge(truth, test.seen, account)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -160,13 +161,13 @@ func TestTooLittleIsNotJudged(t *testing.T) {
 	truth := Truth{Half: 1500e6, Third: 900e6, Fifth: 600e6}
 	for name, test := range map[string]struct {
 		truth Truth
-		p     *profile.Profile
+		seen  seen
 	}{
-		"no profile":  {truth, nil},
+		"no samples":  {truth, seen{}},
 		"no truth":    {Truth{}, recorded(3000, 0.5, 0.3, 0.2, 1)},
 		"few samples": {truth, recorded(50, 0.5, 0.3, 0.2, 1)},
 	} {
-		if checks, err := judge(test.truth, test.p, session.Summary{}); err == nil {
+		if checks, err := judge(test.truth, test.seen, session.Summary{}); err == nil {
 			t.Errorf("%s: %+v", name, checks)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/pprof/profile"
+
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/cmd/narrows/internal/recording"
 	"github.com/narrows-profiler/narrows/collector"
@@ -22,7 +24,7 @@ const frequency = 997
 // CPU records the program whose command line is given, which has to be Split, and says
 // how far what was seen of it is from what it says of itself.
 func CPU(ctx context.Context, split []string) ([]session.Check, error) {
-	var sink recording.FileSink
+	var sink tally
 	rec, err := recording.Start(context.WithoutCancel(ctx), collector.Config{Frequency: frequency, Window: time.Minute}, &sink)
 	if err != nil {
 		return nil, fmt.Errorf("calibrating: %w", err)
@@ -32,7 +34,16 @@ func CPU(ctx context.Context, split []string) ([]session.Check, error) {
 	if err = errors.Join(err, stopErr); err != nil {
 		return nil, fmt.Errorf("calibrating: %w", err)
 	}
-	return judge(truth, sink.Profile(), summary)
+	return judge(truth, sink.seen, summary)
+}
+
+// tally is where the windows of a calibration go.
+type tally struct{ seen seen }
+
+// Window counts the samples of a window.
+func (t *tally) Window(_ context.Context, _ collector.Window, cpu *profile.Profile) error {
+	t.seen.add(cpu)
+	return nil
 }
 
 // run starts the program, selects it for the recording, and waits for its end.

@@ -39,8 +39,8 @@ type seen struct {
 	leaf, leafCalled   int64 // samples of the leaf, and those that show who called it
 }
 
-// count looks at the samples of the program.
-func count(p *profile.Profile) (s seen) {
+// add counts the samples of a window.
+func (s *seen) add(p *profile.Profile) {
 	for _, sample := range p.Sample {
 		inHalf, inThird := has(sample, "half"), has(sample, "third")
 		inFifth, inLeaf := has(sample, "fifth") || has(sample, "deeper"), has(sample, "leaf")
@@ -64,7 +64,6 @@ func count(p *profile.Profile) (s seen) {
 			}
 		}
 	}
-	return s
 }
 
 // has tells whether a function of this package is in a stack.
@@ -80,11 +79,10 @@ func has(sample *profile.Sample, function string) bool {
 }
 
 // judge compares what was seen with the truth.
-func judge(truth Truth, p *profile.Profile, summary session.Summary) ([]session.Check, error) {
-	if p == nil || truth.total() <= 0 {
-		return nil, errors.New("calibrating: nothing was recorded of a program of known truth")
+func judge(truth Truth, s seen, summary session.Summary) ([]session.Check, error) {
+	if truth.total() <= 0 {
+		return nil, errors.New("calibrating: a program of known truth did nothing")
 	}
-	s := count(p)
 	if s.samples < fewest {
 		return nil, fmt.Errorf("calibrating: %d samples of a program that was busy for %.1f s, too few to compare", s.samples, time.Duration(truth.total()).Seconds())
 	}

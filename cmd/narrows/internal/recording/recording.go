@@ -17,6 +17,8 @@ import (
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
 	"github.com/narrows-profiler/narrows/symbolizer"
+	"github.com/narrows-profiler/narrows/symbolizer/debuginfod"
+	"github.com/narrows-profiler/narrows/symbolizer/index"
 	"github.com/narrows-profiler/narrows/symbolizer/kallsyms"
 )
 
@@ -30,30 +32,50 @@ type Sink interface {
 type Recording struct {
 	collector  *collector.Collector
 	symbolizer *symbolizer.Symbolizer
+	servers    *debuginfod.Client // nil if none may be asked
 	sink       Sink
 	summary    summary
+	indexes    *index.Folder // nil if there is none
 	consumer   sync.WaitGroup
 	failed     chan struct{}
 	failure    error // readable once failed is closed or the consumer is done
 }
 
+// WithIndexes has a recording name by indexes of binaries from the folder that open
+// opens, and keep them there. A folder that cannot be opened becomes a warning; open
+// may return nil for none.
+func WithIndexes(open func() (*index.Folder, error)) Option {
+	return func(r *Recording) {
+		var err error
+		if r.indexes, err = open(); err != nil {
+			r.summary.warn(fmt.Sprintf("what is read of binaries is not kept for the next time: %v", err))
+		}
+	}
+}
+
 // Start begins a recording whose windows go to the sink. ctx bounds the work on
 // the windows, not the recording: end that with Stop.
-func Start(ctx context.Context, config collector.Config, sink Sink) (*Recording, error) {
+func Start(ctx context.Context, config collector.Config, sink Sink, options ...Option) (*Recording, error) {
 	var before syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &before); err != nil {
 		return nil, fmt.Errorf("starting the recording: asking for the time used so far: %w", err)
 	}
+	r := &Recording{sink: sink, failed: make(chan struct{}), summary: newSummary(before)}
+	for _, apply := range options {
+		apply(r)
+	}
 	c, err := collector.Start(config)
 	if err != nil {
-		return nil, fmt.Errorf("starting the recording: %w", err)
+		return nil, errors.Join(fmt.Errorf("starting the recording: %w", err), r.closeServers())
 	}
-	r := &Recording{collector: c, sink: sink, failed: make(chan struct{}), summary: newSummary(before)}
+	r.collector = c
 	kernel, err := kernelSymbols()
 	if err != nil {
 		r.summary.warn(fmt.Sprintf("kernel functions have no names: %v", err))
 	}
-	r.symbolizer = symbolizer.New(symbolizer.Config{Binaries: mapped{c}, Kernel: kernel})
+	r.symbolizer = symbolizer.New(symbolizer.Config{
+		Binaries: mapped{c}, DebugFiles: debugFiles{ctx, c, r.servers}, Kernel: kernel, Indexes: r.indexes,
+	})
 	r.consumer.Go(func() { r.consume(ctx) })
 	return r, nil
 }
@@ -94,9 +116,19 @@ func (r *Recording) Stop() (session.Summary, error) {
 	report, err := r.collector.Stop()
 	r.consumer.Wait()
 	r.summary.report(report)
-	err = errors.Join(err, r.failure, r.symbolizer.Close(), r.collector.Close())
+	err = errors.Join(err, r.failure, r.symbolizer.Close(), r.collector.Close(), r.closeServers())
+	if r.indexes != nil {
+		err = errors.Join(err, r.indexes.Close())
+	}
 	r.summary.cost(report)
 	return r.summary.Summary, err
+}
+
+func (r *Recording) closeServers() error {
+	if r.servers == nil {
+		return nil
+	}
+	return r.servers.Close()
 }
 
 // kernelSymbols reads the names of the running kernel's functions.

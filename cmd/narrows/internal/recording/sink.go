@@ -8,14 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/google/pprof/profile"
 	"golang.org/x/sys/unix"
 
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
-	"github.com/narrows-profiler/narrows/symbolizer/flamegraph"
 )
 
 // SessionSink writes windows into a session folder.
@@ -24,55 +22,6 @@ type SessionSink struct{ Writer *session.Writer }
 // Window writes one window's profiles.
 func (s SessionSink) Window(ctx context.Context, w collector.Window, cpu *profile.Profile) error {
 	return s.Writer.WriteWindow(ctx, session.Window{Index: w.Index, Start: w.Start, End: w.End}, session.CPU, cpu)
-}
-
-// FileSink adds windows up in memory, for a recording that ends in one file.
-type FileSink struct{ merged *profile.Profile }
-
-// Window adds one window.
-func (s *FileSink) Window(_ context.Context, _ collector.Window, cpu *profile.Profile) error {
-	if s.merged == nil {
-		s.merged = cpu
-		return nil
-	}
-	merged, err := profile.Merge([]*profile.Profile{s.merged, cpu})
-	if err != nil {
-		return fmt.Errorf("adding up windows: %w", err)
-	}
-	s.merged = merged
-	return nil
-}
-
-// Profile is what was recorded, nil if that is nothing.
-func (s *FileSink) Profile() *profile.Profile { return s.merged }
-
-// Kinds of files that a quick look can be written to.
-const (
-	svgSuffix   = ".svg"
-	pprofSuffix = ".pb.gz"
-)
-
-// IsFile tells whether an output name asks for one file instead of a session.
-func IsFile(name string) bool {
-	return strings.HasSuffix(name, svgSuffix) || strings.HasSuffix(name, pprofSuffix)
-}
-
-// WriteFile writes what was recorded to a pprof file or a flame graph, whole or
-// not at all, readable by its owner only.
-func (s *FileSink) WriteFile(name, title string) (err error) {
-	if s.merged == nil {
-		return fmt.Errorf("writing %s: nothing was recorded", name)
-	}
-	return WriteWhole(name, func(w io.Writer) error {
-		if strings.HasSuffix(name, pprofSuffix) {
-			return s.merged.Write(w)
-		}
-		graph, err := flamegraph.New(s.merged, flamegraph.Options{SampleType: "cpu", Title: title})
-		if err != nil {
-			return err
-		}
-		return graph.WriteSVG(w)
-	})
 }
 
 // CheckWritable tells before a recording whether its file can be written after it:

@@ -83,6 +83,9 @@ func (s *summary) report(r collector.Report) {
 	if len(r.Unreadable) > 0 {
 		s.warn("at the start the mappings could not be read of " + processes(r.Unreadable) + ": without names until the next exec")
 	}
+	if r.JIT.Refused > 0 {
+		s.warn(fmt.Sprintf("%d lists of code that programs made were not used; %s", r.JIT.Refused, r.JIT.Detail))
+	}
 	if r.InterruptCostErr != nil {
 		s.warn(fmt.Sprintf("what a tick costs could not be measured, so ticks on idle CPUs may look lost: %v", r.InterruptCostErr))
 	}

@@ -47,7 +47,7 @@ func requireRoot(t *testing.T) {
 func record(t *testing.T, frequency int, window time.Duration, work func(*Recording)) (*profile.Profile, *FileSink) {
 	t.Helper()
 	requireRoot(t)
-	sink := &FileSink{}
+	sink := newSink(t)
 	rec, err := Start(t.Context(), collector.Config{
 		Frequency: frequency, Window: window, Selection: collector.Selection{All: true},
 	}, sink)
@@ -60,10 +60,36 @@ func record(t *testing.T, frequency int, window time.Duration, work func(*Record
 		t.Fatal(err)
 	}
 	t.Log("\n" + Describe(summary))
-	if err := sink.merged.CheckValid(); err != nil {
+	return written(t, sink), sink
+}
+
+// newSink keeps windows until the test ends.
+func newSink(t *testing.T) *FileSink {
+	t.Helper()
+	sink, err := NewFileSink(filepath.Join(t.TempDir(), "cpu.pb.gz"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	return sink.merged, sink
+	t.Cleanup(func() { sink.Close() })
+	return sink
+}
+
+// written is what a sink makes of its windows.
+func written(t *testing.T, sink *FileSink) *profile.Profile {
+	t.Helper()
+	if err := sink.Write(""); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(sink.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	p, err := profile.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // compile builds a C program of testdata, or skips where there is no compiler.

@@ -1,0 +1,369 @@
+package index
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"slices"
+
+	elf "github.com/narrows-profiler/narrows/symbolizer/binary"
+)
+
+// A Builder gathers the ranges of one binary's code. The zero value is empty and
+// ready to use.
+type Builder struct {
+	// MaxRanges bounds the ranges; 0 means four million.
+	MaxRanges int
+	// Partial says that nothing is known about code that is not added.
+	Partial bool
+
+	ranges []codeRange
+	nodes  []node
+	rows   []functionRow
+	text   []byte // the strings as the file has them
+
+	strings   map[string]uint32
+	functions map[functionRow]uint32
+	known     map[node]uint32
+	scopes    map[*elf.Scope]scope
+	last      lastRange
+}
+
+// A codeRange is code of one node.
+type codeRange struct {
+	low, high uint64
+	node      uint32
+}
+
+// A node is a frame and what it was inlined into.
+type node struct{ function, line, caller uint32 }
+
+// A scope is what the Builder has made of one.
+type scope struct {
+	name   uint32 // among the strings
+	caller uint32 // node, none if it was not inlined
+}
+
+// A lastRange is the range added last: the next one mostly shares its scope, and
+// often its file.
+type lastRange struct {
+	scope    *elf.Scope
+	made     scope
+	file     string
+	function uint32
+	set      bool
+}
+
+// Add adds code. Ranges may come in any order; of two that overlap the one that
+// begins first keeps what both have. The error wraps ErrTooLarge.
+func (b *Builder) Add(r elf.Range) error {
+	if r.High <= r.Low || r.Scope == nil {
+		return nil
+	}
+	b.begin()
+	n, err := b.leaf(r)
+	if err != nil {
+		return err
+	}
+	return b.add(r.Low, r.High, n)
+}
+
+func (b *Builder) begin() {
+	if b.strings == nil {
+		b.strings, b.text = map[string]uint32{"": 0}, []byte{0}
+		b.functions, b.known = map[functionRow]uint32{}, map[node]uint32{}
+		b.scopes = map[*elf.Scope]scope{}
+	}
+}
+
+// A Span is code of one place, as an index has it: its frames, innermost first; none
+// if it is nobody's.
+type Span struct {
+	Low, High uint64 // ELF virtual addresses, High exclusive
+	Frames    []Frame
+}
+
+// A Frame is a function of a Span.
+type Frame struct {
+	Function
+	Line int
+}
+
+// AddSpan adds code that was looked up otherwise.
+func (b *Builder) AddSpan(s Span) error {
+	if s.High <= s.Low {
+		return nil
+	}
+	b.begin()
+	n := uint32(none)
+	for _, f := range slices.Backward(s.Frames) {
+		row := functionRow{line: line(f.StartLine) | uint32(f.Source)<<sourceBits}
+		for _, part := range []struct {
+			at   *uint32
+			text string
+		}{{&row.system, f.SystemName}, {&row.name, f.Name}, {&row.file, f.File}} {
+			var err error
+			if *part.at, err = b.string(part.text); err != nil {
+				return err
+			}
+		}
+		id, err := b.row(row)
+		if err != nil {
+			return err
+		}
+		if n, err = b.node(node{id, line(f.Line), n}); err != nil {
+			return err
+		}
+	}
+	return b.add(s.Low, s.High, n)
+}
+
+// add adds code of a node.
+func (b *Builder) add(low, high uint64, n uint32) error {
+	if last := len(b.ranges) - 1; last >= 0 && b.ranges[last].node == n && b.ranges[last].high == low {
+		b.ranges[last].high = high
+		return nil
+	}
+	limit := maxRanges / 2 // each may be followed by nobody's
+	if b.MaxRanges > 0 {
+		limit = min(limit, b.MaxRanges)
+	}
+	if len(b.ranges) >= limit {
+		return fmt.Errorf("more than %d ranges: %w", limit, ErrTooLarge)
+	}
+	b.ranges = append(b.ranges, codeRange{low, high, n})
+	return nil
+}
+
+// leaf returns the node of a range.
+func (b *Builder) leaf(r elf.Range) (uint32, error) {
+	l := &b.last
+	if !l.set || l.scope != r.Scope {
+		made, err := b.scope(r.Scope, 0)
+		if err != nil {
+			return 0, err
+		}
+		*l = lastRange{scope: r.Scope, made: made, set: true}
+		l.file, l.function, err = r.File, 0, nil
+		if l.function, err = b.function(r.Scope, made, r.File); err != nil {
+			return 0, err
+		}
+	} else if l.file != r.File {
+		var err error
+		if l.function, err = b.function(r.Scope, l.made, r.File); err != nil {
+			return 0, err
+		}
+		l.file = r.File
+	}
+	return b.node(node{l.function, line(r.Line), l.made.caller})
+}
+
+// scope makes what ranges of a scope share: its name and the node of its caller.
+func (b *Builder) scope(s *elf.Scope, depth int) (scope, error) {
+	if made, ok := b.scopes[s]; ok {
+		return made, nil
+	}
+	if depth >= maxInlined {
+		return scope{}, fmt.Errorf("inlined more than %d deep: %w", maxInlined, ErrTooLarge)
+	}
+	made := scope{caller: none}
+	if s.Caller != nil {
+		outer, err := b.scope(s.Caller, depth+1)
+		if err != nil {
+			return scope{}, err
+		}
+		function, err := b.function(s.Caller, outer, s.CallFile)
+		if err != nil {
+			return scope{}, err
+		}
+		if made.caller, err = b.node(node{function, line(s.CallLine), outer.caller}); err != nil {
+			return scope{}, err
+		}
+	}
+	var err error
+	if made.name, err = b.string(s.Function); err != nil {
+		return scope{}, err
+	}
+	b.scopes[s] = made
+	return made, nil
+}
+
+func (b *Builder) function(s *elf.Scope, made scope, file string) (uint32, error) {
+	at, err := b.string(file)
+	if err != nil {
+		return 0, err
+	}
+	return b.row(functionRow{system: made.name, file: at, line: line(s.StartLine) | uint32(s.Source)<<sourceBits})
+}
+
+// row returns the number of a function.
+func (b *Builder) row(row functionRow) (uint32, error) {
+	if id, ok := b.functions[row]; ok {
+		return id, nil
+	}
+	if len(b.rows) >= maxFunctions {
+		return 0, fmt.Errorf("more than %d functions: %w", maxFunctions, ErrTooLarge)
+	}
+	id := uint32(len(b.rows))
+	b.rows = append(b.rows, row)
+	b.functions[row] = id
+	return id, nil
+}
+
+func (b *Builder) node(n node) (uint32, error) {
+	if id, ok := b.known[n]; ok {
+		return id, nil
+	}
+	if len(b.nodes) >= maxRanges {
+		return 0, fmt.Errorf("more than %d nodes: %w", maxRanges, ErrTooLarge)
+	}
+	id := uint32(len(b.nodes))
+	b.nodes = append(b.nodes, n)
+	b.known[n] = id
+	return id, nil
+}
+
+// line bounds a line to what the format holds; beyond it is as unknown as 0.
+func line(n int) uint32 {
+	if n < 0 || n > maxLine {
+		return 0
+	}
+	return uint32(n)
+}
+
+// string returns the offset of a string, made safe to store and print.
+func (b *Builder) string(s string) (uint32, error) {
+	if at, ok := b.strings[s]; ok {
+		return at, nil
+	}
+	at, err := appendString(&b.text, elf.Printable(s))
+	if err == nil {
+		b.strings[s] = at
+	}
+	return at, err
+}
+
+// appendString adds a string to the strings of a file.
+func appendString(text *[]byte, s string) (uint32, error) {
+	if s == "" {
+		return 0, nil
+	}
+	if len(s) > maxName || len(*text)+len(s) > maxStrings-16 {
+		return 0, fmt.Errorf("%d bytes of strings and one of %d: %w", len(*text), len(s), ErrTooLarge)
+	}
+	at := uint32(len(*text))
+	*text = append(binary.AppendUvarint(*text, uint64(len(s))), s...)
+	return at, nil
+}
+
+// Image returns the content of the file for a binary of a build ID, made from the
+// source described. The Builder is spent. The error wraps ErrTooLarge.
+func (b *Builder) Image(buildID, source string) ([]byte, error) {
+	if len(buildID)+len(source) > maxIdentity {
+		return nil, fmt.Errorf("an identity of %d bytes: %w", len(buildID)+len(source), ErrTooLarge)
+	}
+	if len(b.text) == 0 {
+		b.text = []byte{0}
+	}
+	rows, base, err := b.order()
+	if err != nil {
+		return nil, err
+	}
+	h := head{
+		base: base, ranges: uint32(len(rows)), nodes: uint32(len(b.nodes)), functions: uint32(len(b.rows)),
+		partial: b.Partial, strings: uint64(len(b.text)), buildID: buildID, source: source,
+	}
+	start := int(h.size())
+	if total := h.size() + blockSize*h.blocks(); total > MaxImage {
+		return nil, fmt.Errorf("%d bytes, more than %d: %w", total, MaxImage, ErrTooLarge)
+	}
+	image := make([]byte, start, start+blockSize*int(h.blocks()))
+	order := binary.LittleEndian
+	for i, r := range rows {
+		if i%rangesABlock == 0 {
+			h.firsts = append(h.firsts, r.start)
+		}
+		image = order.AppendUint32(order.AppendUint32(image, r.start), r.node)
+	}
+	image = pad(image)
+	for i, n := range b.nodes {
+		if i > 0 && i%nodesABlock == 0 {
+			image = pad(image)
+		}
+		image = order.AppendUint32(order.AppendUint32(order.AppendUint32(image, n.function), n.line), n.caller)
+	}
+	image = pad(image)
+	for _, f := range b.rows {
+		image = f.append(image)
+	}
+	image = append(pad(image), b.text...)
+	*b = Builder{}
+	return h.finish(image, start), nil
+}
+
+// finish completes an image whose sections begin at start: with padding, and the
+// head before them.
+func (h *head) finish(image []byte, start int) []byte {
+	image = pad(image)
+	for at := start; at < len(image); at += blockSize {
+		h.sums = append(h.sums, crc32.Checksum(image[at:at+blockSize], castagnoli))
+	}
+	copy(image, h.encode())
+	return image
+}
+
+func (f functionRow) append(data []byte) []byte {
+	for _, v := range [...]uint32{f.system, f.name, f.file, f.line} {
+		data = binary.LittleEndian.AppendUint32(data, v)
+	}
+	return data
+}
+
+var zeros [blockSize]byte
+
+// pad fills the last block.
+func pad(data []byte) []byte {
+	return append(data, zeros[:(blockSize-len(data)%blockSize)%blockSize]...)
+}
+
+// A startRow is a range as the file has it.
+type startRow struct{ start, node uint32 }
+
+// order sorts the ranges, cuts what overlaps, and closes gaps with what is not known
+// or nobody's.
+func (b *Builder) order() (rows []startRow, base uint64, err error) {
+	ascending := func(a, c codeRange) int {
+		return cmp.Or(cmp.Compare(a.low, c.low), cmp.Compare(a.high, c.high))
+	}
+	if !slices.IsSortedFunc(b.ranges, ascending) {
+		slices.SortStableFunc(b.ranges, ascending)
+	}
+	if len(b.ranges) == 0 {
+		return nil, 0, nil
+	}
+	gap := uint32(none)
+	if b.Partial {
+		gap = unasked
+	}
+	base = b.ranges[0].low
+	rows = make([]startRow, 0, len(b.ranges)+len(b.ranges)/8+1)
+	end := base
+	for _, r := range b.ranges {
+		low := max(r.low, end)
+		if r.high <= low {
+			continue
+		}
+		if r.high-base >= unasked {
+			return nil, 0, fmt.Errorf("code from %#x to %#x: %w", base, r.high, ErrTooLarge)
+		}
+		if low > end {
+			rows = append(rows, startRow{uint32(end - base), gap})
+		}
+		if last := len(rows) - 1; last < 0 || low > end || rows[last].node != r.node {
+			rows = append(rows, startRow{uint32(low - base), r.node})
+		}
+		end = r.high
+	}
+	return append(rows, startRow{uint32(end - base), gap}), base, nil
+}

@@ -1,0 +1,424 @@
+package symbolizer
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/symbolizer/binary"
+	"github.com/narrows-profiler/narrows/symbolizer/binary/debuginfo"
+	"github.com/narrows-profiler/narrows/symbolizer/index"
+)
+
+// indexed is a binary's index, and what is to be added to it.
+type indexed struct {
+	source string // what it is made from; "" if the binary must not have one
+	file   *index.Index
+	folder *index.Folder
+	id     string // build ID
+
+	names   map[uint32]string // by number of the function: names that file lacks
+	saved   bool              // the folder has the file
+	partial bool              // the index is, or will be, of what was asked for only
+	asked   int               // addresses, so far
+}
+
+// sourceOf says what an index is made from: the very files, by what nobody but root
+// can forge. A build ID does not tell: any program may carry that of another, and
+// would give its names to all later recordings. It is "" where the files are not
+// known, or the build ID is not one.
+func sourceOf(file *binary.File, code, debug io.ReaderAt) string {
+	if strings.HasPrefix(file.BuildID(), binary.ContentPrefix) {
+		return ""
+	}
+	source, ok := fileIdentity(code)
+	if debug != nil && ok {
+		var more string
+		more, ok = fileIdentity(debug)
+		source += ", debug file " + more
+	}
+	if !ok {
+		return ""
+	}
+	return source
+}
+
+// fileIdentity tells files apart: by device, inode, the time of the last change, and
+// size.
+func fileIdentity(r io.ReaderAt) (string, bool) {
+	file, ok := r.(interface{ Stat() (fs.FileInfo, error) })
+	if !ok {
+		return "", false
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return "", false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return "", false
+	}
+	return fmt.Sprintf("%d:%d changed %d.%09d, %d bytes", stat.Dev, stat.Ino, stat.Ctim.Sec, stat.Ctim.Nsec, stat.Size), true
+}
+
+// nameByIndex names what the index of a binary can name, and returns the locations
+// that must be looked up otherwise: all of them if there is none.
+func (s *Symbolizer) nameByIndex(ctx context.Context, n *namer, r binaryResolver, locations []*profile.Location, stats *BinaryStatistics) ([]*profile.Location, error) {
+	x := &r.binary.indexed
+	x.asked += len(locations)
+	if !s.openIndex(ctx, r) {
+		return locations, ctx.Err()
+	}
+	l := indexLookup{indexed: x, namer: n, stats: stats}
+	rest, err := l.name(ctx, r, locations)
+	x.file.Rest()
+	if errors.Is(err, index.ErrDamaged) {
+		// It is made anew the next time that the binary is opened.
+		err = errors.Join(err, x.folder.Remove(x.id))
+	}
+	if err != nil { // it costs time, not names
+		x.drop()
+		return rest, ctx.Err()
+	}
+	x.save()
+	return rest, nil
+}
+
+// openIndex opens the index of a binary, or makes it, and reports whether there is
+// one.
+func (s *Symbolizer) openIndex(ctx context.Context, r binaryResolver) bool {
+	b, x := r.binary, &r.binary.indexed
+	if s.config.Indexes == nil || x.source == "" {
+		return false
+	}
+	if x.folder == nil {
+		x.folder, x.id, x.names = s.config.Indexes, b.file.BuildID(), map[uint32]string{}
+		// One that cannot be read is made anew, and then replaces it.
+		if x.file, _ = x.folder.Get(x.id, x.source); x.file != nil {
+			x.saved, x.partial = true, x.file.Partial()
+			b.grow(x.file.Memory())
+		}
+	}
+	if x.file != nil && !(x.partial && x.worthAll(r.mapping)) {
+		return true
+	}
+	if x.partial = !plain(b) && !x.worthAll(r.mapping); x.partial {
+		return false
+	}
+	whole := s.makeIndex(ctx, b)
+	if whole == nil {
+		x.source = "" // not to be tried again
+		return false
+	}
+	if x.file != nil {
+		x.file.Close()
+	}
+	x.file, x.saved, x.names = whole, false, map[uint32]string{}
+	b.grow(x.file.Memory())
+	return true
+}
+
+// plain tells whether all that a binary knows of its code is symbols, which are read
+// as a whole anyway.
+func plain(b *loadedBinary) bool {
+	return b.debug == nil && !b.file.HasContents(".debug_info") && !b.file.HasContents(".zdebug_info") &&
+		!b.file.HasContents(".gopclntab") && !b.file.HasContents(".data.rel.ro.gopclntab")
+}
+
+// worthAll tells whether so much was asked of a binary with lines that an index of all
+// its code costs less: looking one address up takes about as long as going through
+// five pieces of code of one line, which have about ten bytes.
+func (x *indexed) worthAll(m *profile.Mapping) bool { return uint64(x.asked)*5 >= (m.Limit-m.Start)/10 }
+
+// makeIndex makes the index of all code of a binary, or returns nil if it cannot have
+// one: a binary of which something could not be read is asked itself, so that it can
+// tell what.
+func (s *Symbolizer) makeIndex(ctx context.Context, b *loadedBinary) *index.Index {
+	table := b.table
+	if table == nil {
+		table = debuginfo.Open(b.file, debuginfo.Options{Debug: b.debug})
+	}
+	b.table = table // until there is an index
+	if table.Empty() || len(table.Problems()) > 0 {
+		return nil
+	}
+	builder := index.Builder{MaxRanges: s.config.MaxIndexed}
+	count := 0
+	for r, err := range table.Ranges() {
+		if err == nil {
+			err = builder.Add(r)
+		}
+		if count++; count%4096 == 0 && err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return nil
+		}
+	}
+	image, err := builder.Image(b.indexed.id, b.indexed.folder.Source(b.indexed.source))
+	if err != nil {
+		return nil
+	}
+	x, err := index.Open(bytes.NewReader(image), int64(len(image)))
+	if err != nil {
+		return nil
+	}
+	if b.addresses == nil { // the table has not been used, nor counted
+		b.table = nil
+	}
+	return x
+}
+
+// save puts an index that was made into the folder, with the names that were asked
+// for, and goes on with that file instead of its image in memory.
+func (x *indexed) save() {
+	if x.saved || x.file == nil {
+		return
+	}
+	x.saved = true // or not at all: what fails once fails again
+	if !x.put() {
+		return
+	}
+	if file, err := x.folder.Get(x.id, x.source); err == nil && file != nil {
+		x.file, x.names = file, map[uint32]string{}
+	}
+}
+
+// put writes the index with all names.
+func (x *indexed) put() bool {
+	image, err := x.file.WithNames(x.names)
+	if err != nil {
+		return false
+	}
+	return x.folder.Put(x.id, image) == nil
+}
+
+// learn writes a partial index of what it knew and of what was looked up since.
+func (b *loadedBinary) learn() {
+	x := &b.indexed
+	if x.folder == nil || !x.partial || b.table == nil || len(b.table.Problems()) > 0 ||
+		len(b.addresses) == 0 || x.file != nil && len(b.addresses) <= fewNames {
+		return
+	}
+	builder := index.Builder{Partial: true}
+	if x.file != nil {
+		for span, err := range x.file.Spans() {
+			if err == nil {
+				err = builder.AddSpan(span)
+			}
+			if err != nil {
+				return
+			}
+		}
+	}
+	for addr, r := range b.addresses {
+		if r.reason != "" && r.reason != NoSymbol {
+			continue
+		}
+		span := index.Span{Low: addr, High: addr + 1}
+		for _, f := range r.frames {
+			span.Frames = append(span.Frames, index.Frame{Line: int(f.line), Function: index.Function{
+				SystemName: f.systemName, Name: f.name, File: f.file, StartLine: int(f.startLine),
+			}})
+		}
+		if builder.AddSpan(span) != nil {
+			return
+		}
+	}
+	if image, err := builder.Image(x.id, x.folder.Source(x.source)); err == nil {
+		// A folder that fails costs time the next time.
+		_ = x.folder.Put(x.id, image)
+	}
+}
+
+// fewNames is how many names may be made, and addresses looked up, again the next time
+// rather than written.
+const fewNames = 100
+
+// close keeps the names that were made since the index was saved, if it is worth it.
+func (x *indexed) close() error {
+	if x.file == nil {
+		return nil
+	}
+	if len(x.names) > fewNames && !x.partial {
+		x.put()
+	}
+	err := x.file.Close()
+	x.file, x.names = nil, nil
+	return err
+}
+
+// drop goes on without the index.
+func (x *indexed) drop() {
+	if x.file != nil {
+		x.file.Close()
+	}
+	*x = indexed{}
+}
+
+// indexLookup names the locations of one mapping by an index.
+type indexLookup struct {
+	*indexed
+	namer *namer
+	stats *BinaryStatistics
+
+	functions []*profile.Function // by number, as far as they were asked for
+	rest      []*profile.Location // of which the index does not know
+	stack     []index.Position
+	lines     []profile.Line // of the node looked up last
+	node      uint32
+	hasNode   bool
+}
+
+// lookedUp is an address that is looked up for a location.
+type lookedUp struct {
+	address  uint64
+	location *profile.Location
+}
+
+// name names locations in the order of their addresses, in which an index is read
+// fastest. It returns what the index does not know, and after an error what was not
+// looked up.
+func (l *indexLookup) name(ctx context.Context, r binaryResolver, locations []*profile.Location) ([]*profile.Location, error) {
+	places := make([]lookedUp, 0, len(locations))
+	var segment binary.Segment
+	for _, at := range locations {
+		offset := at.Address - r.mapping.Start + r.mapping.Offset
+		if offset-segment.Offset >= segment.Filesz {
+			var ok bool
+			if segment, ok = r.binary.file.Segment(offset); !ok {
+				segment = binary.Segment{}
+				l.namer.placeholder(at, at.Address)
+				l.stats.unnamed(NotCode, 1)
+				continue
+			}
+		}
+		places = append(places, lookedUp{segment.Address(offset), at})
+	}
+	sortByAddress(places)
+	for i, p := range places {
+		err := error(nil)
+		if i%4096 == 0 {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = l.one(p)
+		}
+		if err != nil {
+			for _, p := range places[i:] {
+				l.rest = append(l.rest, p.location)
+			}
+			return l.rest, err
+		}
+	}
+	return l.rest, nil
+}
+
+// one names one location.
+func (l *indexLookup) one(p lookedUp) error {
+	node, knowledge, err := l.file.Find(p.address)
+	if err != nil {
+		return err
+	}
+	switch knowledge {
+	case index.Unknown:
+		l.rest = append(l.rest, p.location)
+		return nil
+	case index.Nobody:
+		l.namer.placeholder(p.location, p.address)
+		l.stats.unnamed(NoSymbol, 1)
+		return nil
+	}
+	if !l.hasNode || node != l.node {
+		l.hasNode = false
+		if l.stack, err = l.file.Stack(node, l.stack[:0]); err != nil {
+			return err
+		}
+		l.lines = l.lines[:0]
+		for _, at := range l.stack {
+			f, err := l.function(at.Function)
+			if err != nil {
+				return err
+			}
+			l.lines = append(l.lines, profile.Line{Function: f, Line: int64(at.Line)})
+		}
+		l.node, l.hasNode = node, true
+	}
+	l.namer.share(p.location, l.lines)
+	l.stats.Named++
+	l.stats.Frames += len(l.lines)
+	return nil
+}
+
+// function returns a function of the index as one of the profile.
+func (l *indexLookup) function(id uint32) (*profile.Function, error) {
+	if int(id) < len(l.functions) && l.functions[id] != nil {
+		return l.functions[id], nil
+	}
+	f, err := l.file.Function(id)
+	if err != nil {
+		return nil, err
+	}
+	if f.Name == "" {
+		var known bool
+		if f.Name, known = l.names[id]; !known {
+			f.Name = forPeople(f.SystemName, f.Source)
+			l.names[id] = f.Name
+		}
+	}
+	if l.functions == nil {
+		l.functions = make([]*profile.Function, l.file.Functions())
+	}
+	// Not looked for among those of other binaries: that would take longer than all
+	// the rest.
+	made := l.namer.add(profile.Function{Name: f.Name, SystemName: f.SystemName, Filename: f.File, StartLine: int64(f.StartLine)})
+	l.functions[id] = made
+	return made, nil
+}
+
+// sortByAddress sorts by the bytes of the addresses, the least significant first, as
+// far as they differ: profiles have thousands of addresses in one binary.
+func sortByAddress(places []lookedUp) {
+	const few = 64
+	if len(places) < few {
+		slices.SortFunc(places, func(a, b lookedUp) int { return cmp.Compare(a.address, b.address) })
+		return
+	}
+	differ := uint64(0)
+	sorted := true
+	for i, p := range places {
+		differ |= p.address ^ places[0].address
+		sorted = sorted && (i == 0 || places[i-1].address <= p.address)
+	}
+	if sorted {
+		return
+	}
+	from, to := places, make([]lookedUp, len(places))
+	const digit = 11
+	for shift := 0; shift < 64 && differ>>shift != 0; shift += digit {
+		var starts [1 << digit]int
+		for _, p := range from {
+			starts[p.address>>shift&(1<<digit-1)]++
+		}
+		at := 0
+		for i, n := range starts {
+			starts[i], at = at, at+n
+		}
+		for _, p := range from {
+			d := p.address >> shift & (1<<digit - 1)
+			to[starts[d]] = p
+			starts[d]++
+		}
+		from, to = to, from
+	}
+	copy(places, from)
+}
