@@ -26,7 +26,7 @@ generate: ## compile the eBPF programs (needs clang-19, llvm-19 and libbpf-dev)
 	BPF2GO_CFLAGS="-O2 -g -Wall -Werror -mcpu=v3 -I/usr/include/$(MULTIARCH)" $(GO) generate ./bpf
 
 run: build ## build, drive the reference services, profile and rank (needs root)
-	bin/narrows run $(RUNFLAGS)
+	bin/narrows run --plan quick $(RUNFLAGS)
 
 test: build ## run every test that fits in a few minutes, those that load eBPF included (needs root)
 	$(GO) test $(TESTFLAGS) ./...

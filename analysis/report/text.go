@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/narrows-profiler/narrows/analysis/rank"
+	"github.com/narrows-profiler/narrows/workloads/metrics"
 )
 
 // clean makes text safe to print on one line: control and formatting
@@ -194,4 +195,9 @@ func commandLine(words []string) string {
 		}
 	}
 	return strings.Join(quoted, " ")
+}
+
+// addition says what a load generator adds to latencies by itself.
+func addition(own *metrics.Generator) string {
+	return fmt.Sprintf("%s ms (median), %s ms (99th percentile)", number(own.AddedP50Ms), number(own.AddedP99Ms))
 }

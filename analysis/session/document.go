@@ -104,7 +104,10 @@ type Summary struct {
 	Symbols        []Symbols   `json:"symbols"`
 	Services       []Service   `json:"services"`
 	Benchmarks     []Benchmark `json:"benchmarks"`
-	Warnings       []string    `json:"warnings"`
+	// Calibration is what was known on this host before the recording, and how
+	// Narrows saw it; empty if that was not tried.
+	Calibration []Check  `json:"calibration"`
+	Warnings    []string `json:"warnings"`
 }
 
 // Signal says how one signal was recorded: the backend that was taken, why, and

@@ -23,6 +23,7 @@ import (
 
 // benchmarkFlags choose benchmarks and how they are run; run and bench share them.
 type benchmarkFlags struct {
+	Plan        string            `placeholder:"NAME" help:"Run this plan: a choice of benchmarks, and how much of each. bench --list shows the plans."`
 	Suite       string            `placeholder:"NAME" help:"Only the benchmarks of this suite."`
 	Component   string            `placeholder:"NAME" help:"Only the benchmarks of this service."`
 	Benchmark   string            `placeholder:"NAME" help:"Only this benchmark."`
@@ -49,9 +50,9 @@ func (f *benchmarkFlags) Validate() error {
 }
 
 func (f *benchmarkFlags) runner(ctx context.Context) (*plan.Runner, error) {
-	benchmarks, err := plan.Select(f.Suite, f.Component, f.Benchmark)
+	benchmarks, err := f.benchmarks()
 	if err != nil {
-		return nil, advisedError{err, "narrows bench --list shows them all"}
+		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -65,6 +66,7 @@ func (f *benchmarkFlags) runner(ctx context.Context) (*plan.Runner, error) {
 		Benchmarks: benchmarks,
 		Commands:   map[string]service.Command{},
 		Targets:    targets,
+		Null:       nullServer(self),
 		Options: load.Options{
 			Iterations: f.Iterations, Duration: f.Duration, Concurrency: f.Concurrency, Seed: f.Seed,
 		},
@@ -87,6 +89,23 @@ func (f *benchmarkFlags) runner(ctx context.Context) (*plan.Runner, error) {
 		}
 	}
 	return r, r.Check(ctx)
+}
+
+// benchmarks are those that were chosen, all if nothing was.
+func (f *benchmarkFlags) benchmarks() ([]plan.Benchmark, error) {
+	const advice = "narrows bench --list shows them all"
+	chosen, err := plan.Select(f.Suite, f.Component, f.Benchmark)
+	if err != nil {
+		return nil, advisedError{err, advice}
+	}
+	if f.Plan == "" {
+		return chosen, nil
+	}
+	p, err := plan.LookupPlan(f.Plan)
+	if err != nil {
+		return nil, advisedError{err, advice}
+	}
+	return p.Of(chosen)
 }
 
 // targets reads the services that a user named.
@@ -152,7 +171,7 @@ func (c *benchCommand) Run(ctx context.Context, s streams) error {
 		return c.list(s)
 	}
 	if c.Profiler == "cpu" {
-		return (&runCommand{JSON: c.JSON, Frequency: defaultFrequency, Window: defaultWindow, benchmarkFlags: c.benchmarkFlags}).Run(ctx, s)
+		return (&runCommand{Calibrate: true, JSON: c.JSON, Frequency: defaultFrequency, Window: defaultWindow, benchmarkFlags: c.benchmarkFlags}).Run(ctx, s)
 	}
 	runner, err := c.runner(ctx)
 	if err != nil {
@@ -196,7 +215,7 @@ func (c *benchCommand) conclude(s streams, dir string) error {
 }
 
 func (c *benchCommand) list(s streams) error {
-	benchmarks, err := plan.Select(c.Suite, c.Component, c.Benchmark)
+	benchmarks, err := c.benchmarks()
 	if err != nil {
 		return err
 	}
@@ -218,6 +237,10 @@ func (c *benchCommand) list(s streams) error {
 	fmt.Fprintln(table, "BENCHMARK\tSUITE\tCOMPONENT\tITERATIONS\tTARGET")
 	for _, r := range rows {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\n", r.Name, r.Suite, r.Component, r.Iterations, r.Target)
+	}
+	fmt.Fprintln(table, "\nPLAN")
+	for _, p := range plan.Plans() {
+		fmt.Fprintf(table, "%s\t%s\n", p.Name, p.Purpose)
 	}
 	return table.Flush()
 }

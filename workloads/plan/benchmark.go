@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"net/http"
+
 	"github.com/narrows-profiler/narrows/workloads/agents"
 	"github.com/narrows-profiler/narrows/workloads/load"
 	"github.com/narrows-profiler/narrows/workloads/ryot"
@@ -22,6 +24,10 @@ type Benchmark struct {
 	// Target is what it should reach, in words.
 	Target string
 	Run    load.Benchmark
+	// Null is a service that answers this benchmark's requests at once, with
+	// answers of the usual kind and size: what a run of the benchmark against it
+	// takes is the generator's own. Nil where there is none.
+	Null func() http.Handler
 }
 
 // Benchmarks returns the plan in the order in which it runs.
@@ -30,12 +36,12 @@ func Benchmarks() []Benchmark {
 		{
 			Name: "FirstTokenLatencyBenchmark", Suite: "microbenchmarks", Component: ryot.Service,
 			Services: []string{ryot.Service}, Iterations: 100,
-			Target: "TTFT < 100 ms (95th percentile)", Run: ryot.FirstTokenLatency,
+			Target: "TTFT < 100 ms (95th percentile)", Run: ryot.FirstTokenLatency, Null: ryot.Null,
 		},
 		{
 			Name: "TokenGenerationBenchmark", Suite: "microbenchmarks", Component: ryot.Service,
 			Services: []string{ryot.Service}, Iterations: 100,
-			Target: "> 50 tokens/s (mean)", Run: ryot.TokenGeneration,
+			Target: "> 50 tokens/s (mean)", Run: ryot.TokenGeneration, Null: ryot.Null,
 		},
 		{
 			Name: "CompressionRatioBenchmark", Suite: "microbenchmarks", Component: sigmalang.Service,

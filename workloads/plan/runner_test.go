@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -25,22 +26,33 @@ import (
 	"github.com/narrows-profiler/narrows/workloads/ryot"
 	"github.com/narrows-profiler/narrows/workloads/ryot/server"
 	"github.com/narrows-profiler/narrows/workloads/service"
+	"github.com/narrows-profiler/narrows/workloads/serving"
 	"github.com/narrows-profiler/narrows/workloads/sigmavault"
 	sigmavaultserver "github.com/narrows-profiler/narrows/workloads/sigmavault/server"
 )
 
 // serveVariable makes this test binary the reference service that it names; that of ryot
-// has a tiny model.
-const serveVariable = "NARROWS_TEST_SERVE"
+// has a tiny model. nullVariable makes it the null server of the benchmark that it names.
+const (
+	serveVariable = "NARROWS_TEST_SERVE"
+	nullVariable  = "NARROWS_TEST_NULL"
+)
 
 func TestMain(m *testing.M) {
-	if os.Getenv(serveVariable) == "" {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	var err error
+	switch {
+	case os.Getenv(serveVariable) != "":
+		err = serve(ctx, os.Getenv(serveVariable))
+	case os.Getenv(nullVariable) != "":
+		err = serveNull(ctx, os.Getenv(nullVariable))
+	default:
+		stop()
 		goleak.VerifyTestMain(m)
 		return
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	if err := serve(ctx, os.Getenv(serveVariable)); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -63,6 +75,25 @@ func benchmarksOf(t *testing.T, name string) []Benchmark {
 		t.Fatal(err)
 	}
 	return chosen
+}
+
+func serveNull(ctx context.Context, name string) error {
+	benchmark, err := Lookup(name)
+	if err != nil {
+		return err
+	}
+	return serving.Run(ctx, "127.0.0.1:0", os.Stdout, serving.Ready{Service: benchmark.Services[0]}, func() (http.Handler, serving.Config, error) {
+		return benchmark.Null(), serving.Config{Refuse: http.NotFound}, nil
+	})
+}
+
+func self(t *testing.T) string {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func tiny(listen string) server.Options {
@@ -145,11 +176,7 @@ func (m *memory) Progress(benchmark string, done, total int) {
 
 func reference(t *testing.T) map[string]service.Command {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return map[string]service.Command{ryot.Service: {Service: ryot.Service, Arguments: []string{"env", serveVariable + "=" + ryot.Service, self}}}
+	return map[string]service.Command{ryot.Service: {Service: ryot.Service, Arguments: []string{"env", serveVariable + "=" + ryot.Service, self(t)}}}
 }
 
 func target(address string) service.Target {
@@ -167,23 +194,30 @@ func schema(t *testing.T, name string) *jsonschema.Schema {
 	return compiled
 }
 
+// validate checks a document against its schema and returns it as it is written.
+func validate(t *testing.T, document *metrics.Document) []byte {
+	t.Helper()
+	encoded, err := document.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(encoded))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema(t, "metrics.schema.json").Validate(value); err != nil {
+		t.Errorf("%s: %v", document.Benchmark, err)
+	}
+	return encoded
+}
+
 // check judges what a whole run of the plan left, by the schemas and by itself.
 func (m *memory) check(kind string, iterations int) {
 	t := m.t
 	t.Helper()
-	metricsSchema, requestSchema := schema(t, "metrics.schema.json"), schema(t, "request.schema.json")
+	requestSchema := schema(t, "request.schema.json")
 	for _, document := range m.documents {
-		encoded, err := document.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(encoded))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := metricsSchema.Validate(value); err != nil {
-			t.Errorf("%s: %v", document.Benchmark, err)
-		}
+		encoded := validate(t, document)
 		if document.Status != metrics.Complete || document.N != iterations || document.TargetKind != kind || len(document.Errors) != 0 {
 			t.Errorf("%s", encoded)
 		}
