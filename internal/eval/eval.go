@@ -111,7 +111,7 @@ func try(ctx context.Context, c Config, s Subject) (Result, error) {
 // profile runs the subject's benchmark once and opens the session it left.
 func (c Config) profile(ctx context.Context, s Subject, choice plant.Choice) (*session.Session, error) {
 	dir := filepath.Join(c.Dir, fmt.Sprintf("%s-%s", s.Service, strings.ReplaceAll(choice.String(), "=", "-")))
-	args := []string{"run", "--no-calibrate", "--benchmark", s.Benchmark, "--plant", s.Service + "=" + choice.String(), "-o", dir}
+	args := []string{"run", "--no-calibrate", "--benchmark", s.Benchmark, "--plant", s.Service + "=" + choice.String(), "--no-calibrate", "-o", dir}
 	if c.Iterations > 0 {
 		args = append(args, "--iterations", strconv.Itoa(c.Iterations))
 	}
