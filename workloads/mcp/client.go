@@ -62,10 +62,11 @@ func (c *Client) Close() error {
 	if errors.Is(err, os.ErrClosed) {
 		err = nil // a call was given up while it was written
 	}
-	if d, ok := c.output.(interface{ SetReadDeadline(time.Time) error }); ok {
-		err = errors.Join(err, d.SetReadDeadline(time.Unix(1, 0)))
-	} else if closer, ok := c.output.(io.Closer); ok {
-		err = errors.Join(err, closer.Close())
+	d, ok := c.output.(interface{ SetReadDeadline(time.Time) error })
+	if !ok || d.SetReadDeadline(time.Unix(1, 0)) != nil {
+		if closer, ok := c.output.(io.Closer); ok {
+			_ = closer.Close() // there is nothing more to read, or nobody reads it
+		}
 	}
 	c.reading.Wait()
 	if err != nil {

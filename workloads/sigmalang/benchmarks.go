@@ -23,6 +23,7 @@ type shape struct {
 	ofEach, least, most int
 	judge               func(*metrics.Document, *samples)
 	dial                transport.Dial // nil for TCP
+	source              *corpus.Source // nil for one of the run's seed
 }
 
 // compressionRatio has texts of the size of a prompt, where the ratio depends on
@@ -73,8 +74,11 @@ func run(ctx context.Context, a load.Assignment, s shape) (document *metrics.Doc
 	if a.Options.Arrivals == "" {
 		a.Options.Arrivals = load.Uniform
 	}
+	if s.source == nil {
+		s.source = corpus.NewSource(a.Options.Seed)
+	}
 	d := &driver{
-		coder: coder, shape: s, source: corpus.NewSource(a.Options.Seed), seed: a.Options.Seed,
+		coder: coder, shape: s, source: s.source, seed: a.Options.Seed,
 		seen: make(map[int]*observation), samples: new(samples),
 	}
 	return benchmark.Run(ctx, a, benchmark.Shape{

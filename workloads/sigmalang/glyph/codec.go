@@ -42,6 +42,9 @@ func NewCodec(book *Codebook, cores int, faults Faults) *Codec {
 	return &Codec{book: book, faults: faults, turns: make(chan struct{}, max(1, cores))}
 }
 
+// Faults are those it was made with.
+func (c *Codec) Faults() Faults { return c.faults }
+
 // Cores is how many it computes on at most.
 func (c *Codec) Cores() int { return cap(c.turns) }
 
