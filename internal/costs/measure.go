@@ -42,6 +42,7 @@ func Measure(ctx context.Context, config Config) (*Table, error) {
 	}{
 		{"the sampling program", b.program},
 		{"the steps of a sample through user space", b.benchmarks},
+		{"naming a million addresses", b.lookups},
 		{"the start of a recording", b.start},
 		{"recordings of a busy machine", b.recordings},
 		{"the slowdown of a busy machine", b.slowdown},

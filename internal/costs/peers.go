@@ -8,11 +8,16 @@ import (
 )
 
 // Peers measures what Narrows and perf cost on the same machine at the same
-// frequency. Where perf is missing or does not work the table says so.
+// frequency, and how fast other tools name what Narrows names. Where one is missing or
+// does not work the table says so.
 func Peers(ctx context.Context, config Config) (*Table, error) {
-	b, err := newBench(ctx, config, "Narrows beside perf")
+	b, err := newBench(ctx, config, "Narrows beside others")
 	if err != nil {
 		return nil, err
+	}
+	b.progress("measuring naming beside other tools")
+	if err := b.lookupPeers(ctx); err != nil {
+		return nil, fmt.Errorf("measuring naming beside other tools: %w", err)
 	}
 	perf, err := FindPerf(ctx, usualFrequency, config.Dir)
 	if err != nil {

@@ -85,7 +85,7 @@ func (s *spares) take() []byte {
 }
 
 func (s *spares) give(data []byte) {
-	const sections = 6 // of one index
+	const sections = 7 // of one index
 	if len(s.free) < sections {
 		s.free = append(s.free, data)
 	}

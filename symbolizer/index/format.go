@@ -149,6 +149,7 @@ func (h *head) decodeRest(b []byte, buildID, source int) error {
 	order := binary.LittleEndian
 	want := order.Uint32(b[12:])
 	order.PutUint32(b[12:], 0)
+	defer order.PutUint32(b[12:], want)
 	if crc32.Checksum(b, castagnoli) != want {
 		return fmt.Errorf("the head's checksum differs: %w", ErrDamaged)
 	}

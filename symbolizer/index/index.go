@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -14,9 +15,11 @@ import (
 type Index struct {
 	head
 	size   int64
+	r      io.ReaderAt
 	closer io.Closer // nil if the reader is not the index's own
 
-	rangeBlocks, nodeBlocks, functionBlocks section
+	rangeBlocks, functionBlocks section
+	nodeBlocks, callerBlocks    section // of the same nodes; callers lie apart
 	// The strings are read in three places at once: system names lie in the order of
 	// addresses, and the names that were added later in that order again.
 	systems, names, others section
@@ -55,38 +58,56 @@ func open(r io.ReaderAt, size int64) (*Index, error) {
 	if size < blockSize || size%blockSize != 0 || size > MaxImage {
 		return nil, fmt.Errorf("%d bytes: %w", size, ErrDamaged)
 	}
-	first := make([]byte, blockSize)
-	if err := readFull(r, first, 0); err != nil {
+	begin := make([]byte, min(size, atOnce))
+	if err := readFull(r, begin, 0); err != nil {
 		return nil, err
 	}
-	h, buildID, source, err := decodeFixed(first)
+	h, buildID, source, err := decodeFixed(begin)
 	if err != nil {
 		return nil, err
 	}
 	// The identity's length counts in the head's size.
-	h.buildID, h.source = string(first[fixedHead:fixedHead+buildID]), string(first[fixedHead+buildID:fixedHead+buildID+source])
-	if h.size()+blockSize*h.blocks() != uint64(size) || binary.LittleEndian.Uint64(first[24:]) != uint64(size) {
+	h.buildID, h.source = string(begin[fixedHead:fixedHead+buildID]), string(begin[fixedHead+buildID:fixedHead+buildID+source])
+	if h.size()+blockSize*h.blocks() != uint64(size) || binary.LittleEndian.Uint64(begin[24:]) != uint64(size) {
 		return nil, fmt.Errorf("%d bytes do not fit its counts: %w", size, ErrDamaged)
 	}
-	whole := make([]byte, h.size())
-	if err := readFull(r, whole, 0); err != nil {
+	whole := begin
+	if h.size() > uint64(len(begin)) {
+		whole = make([]byte, h.size())
+		if err := readFull(r, whole, 0); err != nil {
+			return nil, err
+		}
+	}
+	if err := h.decodeRest(whole[:h.size()], buildID, source); err != nil {
 		return nil, err
 	}
-	if err := h.decodeRest(whole, buildID, source); err != nil {
-		return nil, err
+	x := newIndex(h, r, size)
+	if size <= atOnce {
+		x.readFrom(bytes.NewReader(begin))
 	}
-	return newIndex(h, r, size), nil
+	return x, nil
+}
+
+// atOnce is how much of a file is read at first: most indexes are smaller than this,
+// and then stay in memory until they rest.
+const atOnce = 256 << 10
+
+// readFrom has all blocks read from r.
+func (x *Index) readFrom(r io.ReaderAt) {
+	for _, s := range x.parts() {
+		s.r = r
+	}
 }
 
 func newIndex(h head, r io.ReaderAt, size int64) *Index {
-	x := &Index{head: h, size: size, files: map[uint32]string{}}
+	x := &Index{head: h, size: size, r: r, files: map[uint32]string{}}
 	ranges, nodes, functions, strings := h.sections()
 	at, sums, spare := int64(h.size()), h.sums, &spares{}
 	for _, part := range []struct {
 		sections []*section
 		blocks   uint64
 	}{
-		{[]*section{&x.rangeBlocks}, ranges}, {[]*section{&x.nodeBlocks}, nodes}, {[]*section{&x.functionBlocks}, functions},
+		{[]*section{&x.rangeBlocks}, ranges}, {[]*section{&x.nodeBlocks, &x.callerBlocks}, nodes}, {[]*section{&x.functionBlocks}, functions},
 		{[]*section{&x.systems, &x.names, &x.others}, strings},
 	} {
 		for _, s := range part.sections {
@@ -98,7 +119,7 @@ func newIndex(h head, r io.ReaderAt, size int64) *Index {
 }
 
 func (x *Index) parts() []*section {
-	return []*section{&x.rangeBlocks, &x.nodeBlocks, &x.functionBlocks, &x.systems, &x.names, &x.others}
+	return []*section{&x.rangeBlocks, &x.nodeBlocks, &x.callerBlocks, &x.functionBlocks, &x.systems, &x.names, &x.others}
 }
 
 func readFull(r io.ReaderAt, data []byte, at int64) error {
@@ -150,6 +171,7 @@ func (x *Index) Rest() {
 	for _, s := range x.parts() {
 		s.rest()
 	}
+	x.readFrom(x.r)
 	clear(x.files)
 }
 
@@ -228,11 +250,12 @@ func search(rows []byte, at uint32, guess int) int {
 
 // Stack appends the frames of a node that Find returned, innermost first.
 func (x *Index) Stack(node uint32, stack []Position) ([]Position, error) {
+	blocks := &x.nodeBlocks
 	for range maxInlined {
 		if node >= x.nodes {
 			return stack, fmt.Errorf("node %d of %d: %w", node, x.nodes, ErrDamaged)
 		}
-		data, err := x.nodeBlocks.block(int(node / nodesABlock))
+		data, err := blocks.block(int(node / nodesABlock))
 		if err != nil {
 			return stack, err
 		}
@@ -247,7 +270,7 @@ func (x *Index) Stack(node uint32, stack []Position) ([]Position, error) {
 		if caller >= node {
 			return stack, fmt.Errorf("node %d is inlined into %d: %w", node, caller, ErrDamaged)
 		}
-		node = caller
+		node, blocks = caller, &x.callerBlocks
 	}
 	return stack, fmt.Errorf("inlined more than %d deep: %w", maxInlined, ErrDamaged)
 }

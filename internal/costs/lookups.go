@@ -1,0 +1,211 @@
+package costs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/symbolizer"
+	"github.com/narrows-profiler/narrows/symbolizer/index"
+)
+
+// corpora finds what is looked up: the binaries of the distribution, without lines, and
+// others with debug information, which few machines have.
+func corpora(ctx context.Context, t *Table) ([]corpus, error) {
+	home, _ := os.UserHomeDir() // "" is no folder
+	var found []corpus
+	for _, kind := range []struct {
+		name    string
+		debug   bool
+		folders []string
+	}{
+		{"without debug information", false, []string{"/usr"}},
+		{"with debug information", true, []string{"/usr", "/opt", home}},
+	} {
+		c, err := findCorpus(ctx, kind.name, kind.debug, kind.folders...)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			t.skip("naming addresses in binaries "+kind.name, err)
+			continue
+		}
+		found = append(found, c)
+	}
+	return found, nil
+}
+
+// what says what is named.
+func (c *corpus) what() string {
+	return fmt.Sprintf("naming %d different addresses in %d binaries %s", corpusAddresses, corpusBinaries, c.name)
+}
+
+// lookups measures how fast Narrows names.
+func (b *bench) lookups(ctx context.Context) error {
+	all, err := corpora(ctx, b.table)
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		if _, err := b.lookup(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// speed is addresses a second.
+type speed struct{ cold, warm, index Estimate }
+
+func (b *bench) lookup(ctx context.Context, c corpus) (speed, error) {
+	var cold, warm, alone []float64
+	for range repetitions {
+		dir := filepath.Join(b.config.Dir, "indexes")
+		for _, to := range []*[]float64{&cold, &warm} {
+			took, err := nameAll(ctx, c, dir)
+			if err != nil {
+				return speed{}, err
+			}
+			*to = append(*to, corpusAddresses/took.Seconds())
+		}
+		took, err := findAll(ctx, c, dir)
+		if err != nil {
+			return speed{}, err
+		}
+		alone = append(alone, corpusAddresses/took.Seconds())
+		if err := os.RemoveAll(dir); err != nil {
+			return speed{}, err
+		}
+	}
+	s := speed{Median(cold), Median(warm), Median(alone)}
+	b.table.add(c.what()+": a whole profile, cold (no index yet)", "addresses/s", s.cold)
+	b.table.add(c.what()+": a whole profile, warm (indexes on disk)", "addresses/s", s.warm)
+	b.table.add(c.what()+": looking them up in open indexes alone", "addresses/s", s.index)
+	return s, nil
+}
+
+// openFiles opens mapped files by their paths.
+type openFiles struct{}
+
+func (openFiles) Binary(m *profile.Mapping) (io.ReaderAt, int64, error) {
+	f, err := os.Open(m.File)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, info.Size(), nil
+}
+
+// nameAll names a profile of all addresses, from opening the first binary to writing
+// the last index.
+func nameAll(ctx context.Context, c corpus, dir string) (took time.Duration, err error) {
+	p := c.profile()
+	runtime.GC() // what was left before is not part of it
+	start := time.Now()
+	folder, err := index.OpenFolder(dir, "benchmark", 4<<30)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, folder.Close()) }()
+	s := symbolizer.New(symbolizer.Config{Binaries: openFiles{}, Indexes: folder, MaxBinaries: corpusBinaries, MaxIndexed: 4_000_000})
+	stats, err := s.Symbolize(ctx, p)
+	if err := errors.Join(err, s.Close()); err != nil {
+		return 0, err
+	}
+	took = time.Since(start)
+	named := 0
+	for _, b := range stats.Binaries {
+		named += b.Named
+	}
+	if named < corpusAddresses*99/100 {
+		return 0, fmt.Errorf("only %d addresses were named", named)
+	}
+	return took, nil
+}
+
+// findAll looks all addresses up in the indexes that are there, in ascending order, and
+// gets every function's name once. Opening the indexes is part of it.
+func findAll(ctx context.Context, c corpus, dir string) (took time.Duration, err error) {
+	sorted := make([][]uint64, len(c.binaries))
+	for i, b := range c.binaries {
+		sorted[i] = slices.Sorted(slices.Values(b.addresses))
+	}
+	runtime.GC()
+	found := 0
+	start := time.Now()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return 0, err
+	}
+	byID := map[string][]uint64{}
+	for i, b := range c.binaries {
+		byID[b.mapping.BuildID] = sorted[i]
+	}
+	for _, entry := range entries {
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		n, err := findIn(filepath.Join(dir, entry.Name()), byID)
+		if err != nil {
+			return 0, err
+		}
+		found += n
+	}
+	took = time.Since(start)
+	if found < corpusAddresses*99/100 {
+		return 0, fmt.Errorf("only %d addresses were found in the indexes", found)
+	}
+	return took, nil
+}
+
+func findIn(path string, byID map[string][]uint64) (found int, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	x, err := index.Open(file, info.Size())
+	if err != nil {
+		return 0, err
+	}
+	names := make([]string, x.Functions())
+	var stack []index.Position
+	for _, at := range byID[x.BuildID()] {
+		node, knowledge, err := x.Find(at)
+		if err != nil {
+			return 0, err
+		}
+		if knowledge != index.Known {
+			continue
+		}
+		found++
+		if stack, err = x.Stack(node, stack[:0]); err != nil {
+			return 0, err
+		}
+		for _, p := range stack {
+			if names[p.Function] == "" {
+				f, err := x.Function(p.Function)
+				if err != nil {
+					return 0, err
+				}
+				names[p.Function] = f.Name
+			}
+		}
+	}
+	return found, nil
+}
