@@ -23,7 +23,7 @@ func sampler(t *testing.T) *Sampler {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { stats.Close() })
-	c, err := core.Load()
+	c, err := core.Load(0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,8 @@ func (c *compiler) searchRestorers(code []byte, addr uint64) {
 
 // addRestorers puts rows for the restorers into rows. They begin one byte early,
 // because a handler's return address is the first byte of a restorer, and
-// return addresses are looked up by the byte before them.
+// return addresses are looked up by the byte before them, and end one byte late,
+// because that is where a thread stands while the kernel does what it asked for.
 func (c *compiler) addRestorers(rows []Row) []Row {
 	for _, r := range c.restorers {
 		if r.start <= c.origin || r.end-c.origin > 1<<32-1 {
@@ -64,7 +65,7 @@ func (c *compiler) addRestorers(rows []Row) []Row {
 		}
 		start, end := uint32(r.start-c.origin), uint32(r.end-c.origin)
 		if at(rows, start).kind != KindSignal {
-			rows = overlay(rows, start-1, end, content{kind: KindSignal})
+			rows = overlay(rows, start-1, end+1, content{kind: KindSignal})
 		}
 	}
 	return rows

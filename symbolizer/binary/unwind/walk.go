@@ -7,6 +7,9 @@ type Registers struct {
 	PC, SP, FP uint64
 	// LR is the link register of arm64; x86-64 has none.
 	LR uint64
+	// Caller says that PC is a return address, that of a walk which was left off:
+	// only SP and FP are known besides.
+	Caller bool
 	// Others are registers by DWARF's numbers, as far as they are known; nil if
 	// none are. Few rules need them.
 	Others []uint64
@@ -56,7 +59,7 @@ const maxUserAddress = 1 << 56
 // The stack may be in several parts: Go's runtime and signal handlers go on on
 // another one.
 func (w *Walker) Walk(frames []uint64, r Registers, stack ...Snapshot) ([]uint64, End) {
-	s := step{arch: w.Arch.architecture(), registers: r, leaf: true, stack: stack}
+	s := step{arch: w.Arch.architecture(), registers: r, leaf: !r.Caller, stack: stack}
 	frames = append(frames, r.PC)
 	for range MaxFrames - 1 {
 		if !w.next(&s) {
@@ -91,6 +94,11 @@ func (w *Walker) next(s *step) bool {
 		return s.followFramePointer()
 	}
 	row := table.Lookup(pc - bias)
+	if s.leaf && row.Kind == KindNone {
+		// A thread in a system call stands behind the instruction, which may be the
+		// last of its function.
+		row = table.Lookup(pc - 1 - bias)
+	}
 	switch row.Kind &^ InLinkRegister {
 	case KindEnd:
 		return s.stop(EndComplete)
@@ -142,21 +150,15 @@ func (s *step) read(addr uint64) (uint64, bool) {
 	return 0, s.stop(end)
 }
 
-// inSnapshot reports whether a part of the stack has the byte at addr.
-func (s *step) inSnapshot(addr uint64) bool {
-	for _, part := range s.stack {
-		if addr >= part.Address && addr-part.Address < uint64(len(part.Bytes)) {
-			return true
-		}
-	}
-	return false
-}
+// popped is how far below the stack pointer a function's epilogue can leave the
+// frame pointer that it has restored. What is further below is another stack.
+const popped = 1024
 
 // saved reads the caller's frame pointer from where it was saved. Compilers do
 // not say that a function which is about to return has restored it already, and
-// then it lies below the stack pointer, where a snapshot may not reach.
+// then it lies below the stack pointer, where a signal may have overwritten it.
 func (s *step) saved(addr uint64) (uint64, bool) {
-	if addr < s.registers.SP && !s.inSnapshot(addr) {
+	if addr < s.registers.SP && s.registers.SP-addr <= popped {
 		return s.registers.FP, true
 	}
 	return s.read(addr)

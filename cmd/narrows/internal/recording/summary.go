@@ -91,7 +91,7 @@ func (s *summary) report(r collector.Report) {
 	}
 	for _, u := range r.Unwinding {
 		s.Unwinding = append(s.Unwinding, session.Unwinding{
-			File: u.Path, BuildID: u.BuildID, Complete: u.Complete, Truncated: u.Truncated,
+			File: u.Path, BuildID: u.BuildID, Complete: u.Complete, InUserSpace: u.InUserSpace, Truncated: u.Truncated,
 		})
 	}
 	s.Symbols = slices.SortedFunc(derefAll(s.symbols), func(a, b session.Symbols) int {
