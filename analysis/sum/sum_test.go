@@ -345,7 +345,13 @@ func FuzzSum(f *testing.F) {
 		f.Add(bytes.Clone(data))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		twice := func(yield func([]byte, error) bool) { _ = yield(data, nil) && yield(data, nil) }
+		twice := func(yield func([]byte, error) bool) {
+			for range 2 {
+				if !yield(data, nil) {
+					return
+				}
+			}
+		}
 		_, got, err := added(twice)
 		p, parseErr := profile.ParseUncompressed(data)
 		if parseErr == nil {

@@ -188,8 +188,3 @@ func (s *sets) idle() []*set {
 	}
 	return idle
 }
-
-// crowded tells whether more than half of some room is taken.
-func (s *sets) crowded() bool {
-	return s.room.left() < s.room.size/2 || s.numbers.left() < s.numbers.size/2
-}
