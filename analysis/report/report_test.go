@@ -339,3 +339,35 @@ func TestCalibrationIsPrinted(t *testing.T) {
 		}
 	}
 }
+
+// A compression ratio is never shown without whether the texts came back.
+func TestRatiosAreQualified(t *testing.T) {
+	for _, test := range []struct {
+		trip     *metrics.RoundTrip
+		terminal string
+		markdown string
+	}{
+		{metrics.NewRoundTrip(400, 400, ""), "  lossless: true (400 of 400 texts came back as they were)\n", "3.039:1, lossless: true"},
+		{metrics.NewRoundTrip(400, 399, ""), "  lossless: false (399 of 400 texts came back as they were)\n", "3.039:1, lossless: false"},
+		{metrics.NewRoundTrip(0, 0, "the service does not decode"), "  lossless: unverified (the service does not decode)\n", "3.039:1, lossless: unverified"},
+	} {
+		d := record(t)
+		m := &d.Metrics[0]
+		m.RoundTrip = test.trip
+		m.Metrics["compression_ratio"], m.Metrics["compression_ratio_code"] = pointer(3.0391), pointer(3.0391)
+		m.Targets = []metrics.Target{{Metric: "compression_ratio", Comparison: ">", Value: 3, Unit: ":1", Verdict: metrics.Met, Reason: "it is"}}
+		if out := terminalText(t, d, false); !strings.Contains(out, test.terminal) || !regexp.MustCompile(`compression_ratio > 3:1 +3\.039:1 `).MatchString(out) {
+			t.Errorf("%s:\n%s", test.trip, out)
+		}
+		out := markdownText(t, d)
+		for line := range strings.Lines(out) {
+			if strings.Contains(line, "3.039") && !strings.Contains(line, test.markdown) {
+				t.Errorf("%s: %s", test.trip, line)
+			}
+		}
+		// Once as a target, once among the others, and once in the summary.
+		if n := strings.Count(out, test.markdown); n != 3 {
+			t.Errorf("%s: shown %d times:\n%s", test.trip, n, out)
+		}
+	}
+}

@@ -27,6 +27,8 @@ import (
 	"github.com/narrows-profiler/narrows/workloads/ryot/server"
 	"github.com/narrows-profiler/narrows/workloads/service"
 	"github.com/narrows-profiler/narrows/workloads/serving"
+	"github.com/narrows-profiler/narrows/workloads/sigmalang"
+	sigmalangserver "github.com/narrows-profiler/narrows/workloads/sigmalang/server"
 	"github.com/narrows-profiler/narrows/workloads/sigmavault"
 	sigmavaultserver "github.com/narrows-profiler/narrows/workloads/sigmavault/server"
 )
@@ -59,10 +61,17 @@ func TestMain(m *testing.M) {
 }
 
 func serve(ctx context.Context, name string) error {
-	if name == sigmavault.Service {
+	switch name {
+	case sigmavault.Service:
 		options := sigmavaultserver.DefaultOptions()
 		options.Listen = "127.0.0.1:0"
 		return options.Run(ctx, os.Stdout)
+	case sigmalang.Service:
+		options := sigmalangserver.DefaultOptions()
+		options.Listen = "127.0.0.1:0"
+		return options.Run(ctx, os.Stdout)
+	case sigmalang.Service + " tool":
+		return sigmalangserver.DefaultOptions().RunTool(ctx, os.Stdin, os.Stdout)
 	}
 	return tiny("127.0.0.1:0").Run(ctx, os.Stdout)
 }

@@ -89,10 +89,10 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(err)
 	}
 	s.mutex.Lock()
-	number := s.requests[r.URL.Path]
+	number := s.requests[r.URL.Path] - s.requests["warm "+r.URL.Path]
 	s.requests[r.URL.Path]++
 	s.mutex.Unlock()
-	if s.fault != nil && s.fault(r.URL.Path, number-s.requests["warm "+r.URL.Path], w) {
+	if s.fault != nil && s.fault(r.URL.Path, number, w) {
 		return
 	}
 	var answer any
