@@ -46,29 +46,29 @@ func Benchmarks() []Benchmark {
 		{
 			Name: "CompressionRatioBenchmark", Suite: "microbenchmarks", Component: sigmalang.Service,
 			Services: []string{sigmalang.Service}, Iterations: 100,
-			Target: "> 3:1 (original / compressed, of English and code, without loss)", Run: sigmalang.CompressionRatio,
+			Target: "> 3:1 (original / compressed, of English and code, without loss)", Run: sigmalang.CompressionRatio, Null: sigmalang.Null,
 		},
 		{
 			Name: "CompressionThroughputBenchmark", Suite: "microbenchmarks", Component: sigmalang.Service,
 			Services: []string{sigmalang.Service}, Iterations: 100,
-			Target: "> 100 MB/s (mean)", Run: sigmalang.CompressionThroughput,
+			Target: "> 100 MB/s (mean)", Run: sigmalang.CompressionThroughput, Null: sigmalang.Null,
 		},
 		{
 			Name: "RSUReadBenchmark", Suite: "microbenchmarks", Component: sigmavault.Service,
 			Services: []string{sigmavault.Service}, Iterations: 300,
-			Target: "p50 < 5 ms, p99 < 10 ms", Run: sigmavault.RSURead,
+			Target: "p50 < 5 ms, p99 < 10 ms", Run: sigmavault.RSURead, Null: sigmavault.Null,
 		},
 		{
 			Name: "RSUWriteBenchmark", Suite: "microbenchmarks", Component: sigmavault.Service,
 			Services: []string{sigmavault.Service}, Iterations: 300,
-			Target: "p50 < 10 ms, p99 < 20 ms", Run: sigmavault.RSUWrite,
+			Target: "p50 < 10 ms, p99 < 20 ms", Run: sigmavault.RSUWrite, Null: sigmavault.Null,
 		},
 		{
 			Name: "AgentTaskLatencyBenchmark", Suite: "microbenchmarks", Component: agents.Service,
 			// A 99th percentile has an interval on both sides from 368 values on, and only
 			// with one is the target decided.
 			Services: []string{agents.Service}, Iterations: 500,
-			Target: "task < 50 ms (99th percentile)", Run: agents.TaskLatency,
+			Target: "task < 50 ms (99th percentile)", Run: agents.TaskLatency, Null: agents.Null,
 		},
 	}
 }

@@ -1,0 +1,55 @@
+package sigmalang
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// The null server's memory is bounded, and a text comes back once.
+func TestKeptTextsAreBounded(t *testing.T) {
+	k := &keptTexts{texts: make(map[uint64][]byte)}
+	first := k.put([]byte("first"))
+	for range nullKept - 1 {
+		k.put([]byte("more"))
+	}
+	if text := k.take(first); string(text) != "first" || k.take(first) != nil {
+		t.Errorf("%q, and then %q", text, k.take(first))
+	}
+	for range 10 * nullKept {
+		k.put([]byte("more"))
+	}
+	if len(k.texts) != nullKept {
+		t.Errorf("%d texts are kept, want %d", len(k.texts), nullKept)
+	}
+}
+
+func TestNullRefusesWhatItCannotAnswer(t *testing.T) {
+	handler := Null()
+	for _, test := range []struct {
+		path, body string
+		status     int
+	}{
+		{"encode", `{"text":"abc"}`, http.StatusOK},
+		{"encode", `{"text":`, http.StatusBadRequest},
+		{"encode", `{"other":"abc"}`, http.StatusBadRequest},
+		{"encode", ``, http.StatusBadRequest},
+		{"decode", `{"encoded":"01"}`, http.StatusBadRequest},
+		{"decode", `{"encoded":"not sixteen digits"}`, http.StatusBadRequest},
+		{"decode", `{"encoded":"00000000000000ff"}`, http.StatusGone},
+		{"decode", `{"encoded":"0000000000000001"}`, http.StatusOK},
+	} {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/api/v1/"+test.path, strings.NewReader(test.body)))
+		if w.Code != test.status {
+			t.Errorf("%s %s: %d, want %d: %s", test.path, test.body, w.Code, test.status, w.Body)
+		}
+	}
+	request := httptest.NewRequest(http.MethodPost, "/api/v1/encode", strings.NewReader("{}"))
+	request.ContentLength = nullMost + 1
+	w := httptest.NewRecorder()
+	if handler.ServeHTTP(w, request); w.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("status %d for too long a text", w.Code)
+	}
+}
