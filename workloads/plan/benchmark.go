@@ -28,6 +28,8 @@ type Benchmark struct {
 	// answers of the usual kind and size: what a run of the benchmark against it
 	// takes is the generator's own. Nil where there is none.
 	Null func() http.Handler
+	// Clients is how many a request has that work at once, 0 where it has but one.
+	Clients int
 }
 
 // Benchmarks returns the plan in the order in which it runs.
@@ -56,12 +58,12 @@ func Benchmarks() []Benchmark {
 		{
 			Name: "RSUReadBenchmark", Suite: "microbenchmarks", Component: sigmavault.Service,
 			Services: []string{sigmavault.Service}, Iterations: 300,
-			Target: "p50 < 5 ms, p99 < 10 ms", Run: sigmavault.RSURead, Null: sigmavault.Null,
+			Target: "p50 < 5 ms, p99 < 10 ms", Run: sigmavault.RSURead, Null: sigmavault.Null, Clients: sigmavault.Readers,
 		},
 		{
 			Name: "RSUWriteBenchmark", Suite: "microbenchmarks", Component: sigmavault.Service,
 			Services: []string{sigmavault.Service}, Iterations: 300,
-			Target: "p50 < 10 ms, p99 < 20 ms", Run: sigmavault.RSUWrite, Null: sigmavault.Null,
+			Target: "p50 < 10 ms, p99 < 20 ms", Run: sigmavault.RSUWrite, Null: sigmavault.Null, Clients: sigmavault.Writers,
 		},
 		{
 			Name: "AgentTaskLatencyBenchmark", Suite: "microbenchmarks", Component: agents.Service,

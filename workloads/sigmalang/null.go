@@ -11,18 +11,19 @@ import (
 	"sync"
 )
 
-// The null server's texts: how long one may be in a request, in bytes, and how many it
-// keeps until they are decoded.
+// The null server's texts, in bytes: how long one may be in a request, and how much it
+// keeps until it is decoded. That is as many texts of a megabyte as there are requests in
+// flight at most.
 const (
 	nullMost = 8 << 20
-	nullKept = 32
+	nullKept = 300 << 20
 )
 
 // Null answers the requests of this package's benchmarks at once. It compresses nothing:
 // an encoded form is the number of a text that it keeps, and zeros to a quarter of the
-// text's length. A text is kept until it was decoded or many others came.
+// text's length. A text is kept until it was decoded, however many others come meanwhile.
 func Null() http.Handler {
-	kept := &keptTexts{texts: make(map[uint64][]byte)}
+	kept := &keptTexts{most: nullKept, texts: make(map[uint64][]byte)}
 	zeros := strings.Repeat("0", nullMost/2)
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/v1/encode", func(w http.ResponseWriter, r *http.Request) {
@@ -30,8 +31,13 @@ func Null() http.Handler {
 		if !ok {
 			return
 		}
+		last, ok := kept.put(quoted)
+		if !ok {
+			http.Error(w, "too many texts were not decoded yet", http.StatusServiceUnavailable)
+			return
+		}
 		var number [8]byte
-		binary.BigEndian.PutUint64(number[:], kept.put(quoted))
+		binary.BigEndian.PutUint64(number[:], last)
 		write(w, `{"success":true,"encoded":"`, hex.EncodeToString(number[:]), zeros[:len(quoted)/8*4], `","encoding":"hex"}`)
 	})
 	mux.HandleFunc("POST /api/v1/decode", func(w http.ResponseWriter, r *http.Request) {
@@ -87,26 +93,35 @@ func write(w http.ResponseWriter, parts ...string) {
 	}
 }
 
-// keptTexts are the latest texts that were encoded and not decoded yet, by number.
+// keptTexts are the texts that were encoded and not decoded yet, by number.
 type keptTexts struct {
+	most int // bytes
+
 	mutex sync.Mutex
 	last  uint64
 	texts map[uint64][]byte
+	bytes int
 }
 
-func (k *keptTexts) put(text []byte) uint64 {
+// put returns a text's number, or false if there is no room for it.
+func (k *keptTexts) put(text []byte) (uint64, bool) {
 	k.mutex.Lock()
 	defer k.mutex.Unlock()
+	if k.bytes+len(text) > k.most {
+		return 0, false
+	}
 	k.last++
+	k.bytes += len(text)
 	k.texts[k.last] = text
-	delete(k.texts, k.last-nullKept) // wraps around to one that is not there
-	return k.last
+	return k.last, true
 }
 
+// take returns a text once, nil from then on.
 func (k *keptTexts) take(number uint64) []byte {
 	k.mutex.Lock()
 	defer k.mutex.Unlock()
 	text := k.texts[number]
+	k.bytes -= len(text)
 	delete(k.texts, number)
 	return text
 }

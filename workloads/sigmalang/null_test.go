@@ -7,21 +7,19 @@ import (
 	"testing"
 )
 
-// The null server's memory is bounded, and a text comes back once.
+// The null server's memory is bounded, and a text comes back once, however many came since.
 func TestKeptTextsAreBounded(t *testing.T) {
-	k := &keptTexts{texts: make(map[uint64][]byte)}
-	first := k.put([]byte("first"))
-	for range nullKept - 1 {
-		k.put([]byte("more"))
+	k := &keptTexts{most: 100, texts: make(map[uint64][]byte)}
+	first, _ := k.put([]byte("first"))
+	for range 1000 {
+		number, ok := k.put(make([]byte, 95))
+		if _, more := k.put([]byte("more")); !ok || more || k.bytes != 100 {
+			t.Fatalf("room for the second: %v, for the third: %v, with %d bytes", ok, more, k.bytes)
+		}
+		k.take(number)
 	}
-	if text := k.take(first); string(text) != "first" || k.take(first) != nil {
-		t.Errorf("%q, and then %q", text, k.take(first))
-	}
-	for range 10 * nullKept {
-		k.put([]byte("more"))
-	}
-	if len(k.texts) != nullKept {
-		t.Errorf("%d texts are kept, want %d", len(k.texts), nullKept)
+	if text, again := k.take(first), k.take(first); string(text) != "first" || again != nil || k.bytes != 0 || len(k.texts) != 0 {
+		t.Errorf("%q, and then %q, of %d bytes", text, again, k.bytes)
 	}
 }
 
