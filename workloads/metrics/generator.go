@@ -39,17 +39,18 @@ const (
 
 // JudgeGenerator takes what the generator adds into a document that is whole
 // otherwise, or, where that is nil, why it is unknown. Latency is the median time in
-// milliseconds from the intended start to the end of the run's valid answers.
+// milliseconds from the intended start to the end of the run's valid answers, clients
+// how many a request has at once, at least one.
 //
 // A run of which the generator was the bottleneck becomes invalid. A target on a
 // latency that was missed by no more than what the generator adds is undecided.
-func (d *Document) JudgeGenerator(own *Generator, unknown string, latency float64) {
+func (d *Document) JudgeGenerator(own *Generator, unknown string, latency float64, clients int) {
 	d.Load.Generator, d.Load.GeneratorUnknown = own, unknown
 	if own == nil {
 		return
 	}
 	added := d.addedMedian()
-	dominates, busy := added > bottleneckShare*latency, d.Load.GeneratorCPURatio >= bottleneckCPU
+	dominates, busy := added > bottleneckShare*latency, d.Load.GeneratorCPURatio >= bottleneckCPU*float64(max(clients, 1))
 	switch {
 	case d.Status == Complete && dominates && busy:
 		d.invalidate(fmt.Sprintf("the generator was the bottleneck: of the median latency of %.3g ms it accounts for %.3g ms, and it kept %.2f cores busy", latency, added, d.Load.GeneratorCPURatio))

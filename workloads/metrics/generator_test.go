@@ -17,7 +17,7 @@ func judged(cpu, ownLate, exchange, latency float64) *Document {
 	d.JudgeGenerator(&Generator{
 		Requests: 300, SendLateP50Ms: 0.05, SendLateP99Ms: 0.2, ExchangeP50Ms: exchange, ExchangeP99Ms: 2 * exchange,
 		AddedP50Ms: exchange + 0.05, AddedP99Ms: 2*exchange + 0.2, CPURatio: cpu,
-	}, "", latency)
+	}, "", latency, 1)
 	return d
 }
 
@@ -56,20 +56,34 @@ func TestTheGeneratorLeavesAloneWhatItCannotTurn(t *testing.T) {
 	for _, kept := range []Target{target("<", "ms", Met), target(">", "ms", Missed), target("<", "MB", Missed)} {
 		d := judged(0.02, 0.05, 2, 100)
 		d.Targets = []Target{kept}
-		d.JudgeGenerator(d.Load.Generator, "", 100)
+		d.JudgeGenerator(d.Load.Generator, "", 100, 1)
 		if d.Targets[0] != kept {
 			t.Errorf("%+v became %+v", kept, d.Targets[0])
 		}
 	}
 	d := judged(0.9, 400, 0.2, 500)
 	d.Status, d.StatusReason = Failed, "none answered"
-	d.JudgeGenerator(d.Load.Generator, "", 500)
+	d.JudgeGenerator(d.Load.Generator, "", 500, 1)
 	if d.Status != Failed || d.StatusReason != "none answered" {
 		t.Errorf("a failed run became %s: %s", d.Status, d.StatusReason)
 	}
 	d = New("ryot", "FirstTokenLatencyBenchmark", "not measured")
-	d.JudgeGenerator(nil, "no null server", 0)
+	d.JudgeGenerator(nil, "no null server", 0, 1)
 	if d.Load.Generator != nil || d.Load.GeneratorUnknown != "no null server" {
 		t.Errorf("%+v", d.Load)
+	}
+}
+
+func TestEachClientMayKeepItsCoreBusy(t *testing.T) {
+	for _, test := range []struct {
+		cpu     float64
+		clients int
+		want    Status
+	}{{0.6, 0, Invalid}, {0.6, 1, Invalid}, {0.6, 2, Complete}, {1.1, 2, Invalid}} {
+		d := judged(0.1, 0.05, 0.2, 0.3)
+		d.Load.GeneratorCPURatio = test.cpu
+		if d.JudgeGenerator(d.Load.Generator, "", 0.3, test.clients); d.Status != test.want {
+			t.Errorf("%+v: %s", test, d.Status)
+		}
 	}
 }

@@ -28,6 +28,8 @@ type Benchmark struct {
 	// answers of the usual kind and size: what a run of the benchmark against it
 	// takes is the generator's own. Nil where there is none.
 	Null func() http.Handler
+	// Clients is how many a request has that work at once, 0 where it has but one.
+	Clients int
 }
 
 // Benchmarks returns the plan in the order in which it runs.
@@ -46,29 +48,29 @@ func Benchmarks() []Benchmark {
 		{
 			Name: "CompressionRatioBenchmark", Suite: "microbenchmarks", Component: sigmalang.Service,
 			Services: []string{sigmalang.Service}, Iterations: 100,
-			Target: "> 3:1 (original / compressed, of English and code, without loss)", Run: sigmalang.CompressionRatio,
+			Target: "> 3:1 (original / compressed, of English and code, without loss)", Run: sigmalang.CompressionRatio, Null: sigmalang.Null,
 		},
 		{
 			Name: "CompressionThroughputBenchmark", Suite: "microbenchmarks", Component: sigmalang.Service,
 			Services: []string{sigmalang.Service}, Iterations: 100,
-			Target: "> 100 MB/s (mean)", Run: sigmalang.CompressionThroughput,
+			Target: "> 100 MB/s (mean)", Run: sigmalang.CompressionThroughput, Null: sigmalang.Null,
 		},
 		{
 			Name: "RSUReadBenchmark", Suite: "microbenchmarks", Component: sigmavault.Service,
 			Services: []string{sigmavault.Service}, Iterations: 300,
-			Target: "p50 < 5 ms, p99 < 10 ms", Run: sigmavault.RSURead,
+			Target: "p50 < 5 ms, p99 < 10 ms", Run: sigmavault.RSURead, Null: sigmavault.Null, Clients: sigmavault.Readers,
 		},
 		{
 			Name: "RSUWriteBenchmark", Suite: "microbenchmarks", Component: sigmavault.Service,
 			Services: []string{sigmavault.Service}, Iterations: 300,
-			Target: "p50 < 10 ms, p99 < 20 ms", Run: sigmavault.RSUWrite,
+			Target: "p50 < 10 ms, p99 < 20 ms", Run: sigmavault.RSUWrite, Null: sigmavault.Null, Clients: sigmavault.Writers,
 		},
 		{
 			Name: "AgentTaskLatencyBenchmark", Suite: "microbenchmarks", Component: agents.Service,
 			// A 99th percentile can be judged from 299 values on and has an interval on both
 			// sides from 368; 500 tasks of 9 ms are a thousand samples of CPU time and more.
 			Services: []string{agents.Service}, Iterations: 500,
-			Target: "task < 50 ms (99th percentile)", Run: agents.TaskLatency,
+			Target: "task < 50 ms (99th percentile)", Run: agents.TaskLatency, Null: agents.Null,
 		},
 	}
 }

@@ -16,8 +16,9 @@ import (
 )
 
 // How much a generator sends to learn what it adds: for two seconds at the run's own
-// rate, but as many requests as a 99th percentile needs, which makes slow schedules
-// faster.
+// rate, but as many requests as a 99th percentile needs. That makes slow schedules
+// faster, as far as the generator itself has time: a request that is many exchanges, or
+// megabytes, keeps it busy even where the other side does nothing.
 const (
 	ownTime     = 2 * time.Second
 	ownRequests = 300
@@ -58,7 +59,7 @@ func MeasureGenerator(ctx context.Context, command service.Command, benchmark Be
 	if err != nil {
 		return nil, err
 	}
-	requests, cpu, err := sendToNull(ctx, benchmark, server.Endpoint, options)
+	requests, sent, err := sendToNull(ctx, benchmark, server.Endpoint, options)
 	if err = errors.Join(err, server.Stop()); err != nil {
 		return nil, fmt.Errorf("measuring what the generator adds: %w", err)
 	}
@@ -66,7 +67,7 @@ func MeasureGenerator(ctx context.Context, command service.Command, benchmark Be
 	if err != nil {
 		return nil, fmt.Errorf("measuring what the generator adds: %w", err)
 	}
-	own.CPURatio, own.RatePerSecond, own.Concurrency = cpu, options.Rate, options.Concurrency
+	own.CPURatio, own.RatePerSecond, own.Concurrency = sent.GeneratorCPURatio, sent.RatePerSecond, sent.Concurrency
 	return own, nil
 }
 
@@ -78,14 +79,14 @@ func ownOptions(document *metrics.Document, seed uint64) load.Options {
 		return options
 	}
 	options.Arrivals = load.Arrivals(document.Load.Arrivals)
-	options.Rate = max(document.Load.RatePerSecond, ownRequests/ownTime.Seconds())
-	options.Iterations = int(math.Ceil(min(options.Rate*ownTime.Seconds(), ownMost)))
+	options.Rate = document.Load.RatePerSecond
+	options.RaiseTo = max(options.Rate, ownRequests/ownTime.Seconds())
+	options.Iterations = int(math.Ceil(min(options.RaiseTo*ownTime.Seconds(), ownMost)))
 	return options
 }
 
-// sendToNull runs the benchmark for its requests alone. CPU is what this process
-// used meanwhile, in cores.
-func sendToNull(ctx context.Context, benchmark Benchmark, endpoint service.Endpoint, options load.Options) (requests []metrics.Request, cpu float64, err error) {
+// sendToNull runs the benchmark for its requests and its load alone.
+func sendToNull(ctx context.Context, benchmark Benchmark, endpoint service.Endpoint, options load.Options) (requests []metrics.Request, sent metrics.Load, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, ownPatience, fmt.Errorf("the null server took more than %v", ownPatience))
 	defer cancel()
 	document, err := benchmark.Run(ctx, load.Assignment{
@@ -100,12 +101,12 @@ func sendToNull(ctx context.Context, benchmark Benchmark, endpoint service.Endpo
 		},
 	})
 	if err != nil {
-		return nil, 0, err
+		return nil, metrics.Load{}, err
 	}
 	if document.Status != metrics.Complete {
-		return nil, 0, fmt.Errorf("the measurement against a null server is %s: %s", document.Status, document.StatusReason)
+		return nil, metrics.Load{}, fmt.Errorf("the measurement against a null server is %s: %s", document.Status, document.StatusReason)
 	}
-	return requests, document.Load.GeneratorCPURatio, nil
+	return requests, document.Load, nil
 }
 
 // describeOwn computes what the generator adds from what it did at the null server.

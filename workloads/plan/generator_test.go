@@ -36,8 +36,8 @@ func TestTheGeneratorMeasuresItself(t *testing.T) {
 	if own == nil {
 		t.Fatalf("it does not: %s", d.Load.GeneratorUnknown)
 	}
-	if own.Requests != ownRequests || own.RatePerSecond != 150 || own.Concurrency != 0 {
-		t.Errorf("%d requests at %v a second, want %d in two seconds", own.Requests, own.RatePerSecond, ownRequests)
+	if own.Requests != ownRequests || own.RatePerSecond < 100 || own.RatePerSecond > 150 || own.Concurrency != 0 {
+		t.Errorf("%d requests at %v a second, want %d, if there is time for them in two seconds", own.Requests, own.RatePerSecond, ownRequests)
 	}
 	for what, pair := range map[string][2]float64{
 		"lateness": {own.SendLateP50Ms, own.SendLateP99Ms}, "exchange": {own.ExchangeP50Ms, own.ExchangeP99Ms}, "sum": {own.AddedP50Ms, own.AddedP99Ms},
@@ -110,17 +110,17 @@ func TestTheGeneratorSaysWhyItIsNotMeasured(t *testing.T) {
 
 func TestTheNullServersLoadIsTheRuns(t *testing.T) {
 	for _, test := range []struct {
-		load       metrics.Load
-		rate       float64
-		iterations int
+		load          metrics.Load
+		rate, raiseTo float64
+		iterations    int
 	}{
-		{metrics.Load{RatePerSecond: 5}, 150, 300},
-		{metrics.Load{RatePerSecond: 1000}, 1000, 2000},
-		{metrics.Load{RatePerSecond: 1e6}, 1e6, ownMost},
-		{metrics.Load{Concurrency: 8}, 0, ownClosed},
+		{metrics.Load{RatePerSecond: 5}, 5, 150, 300},
+		{metrics.Load{RatePerSecond: 1000}, 1000, 1000, 2000},
+		{metrics.Load{RatePerSecond: 1e6}, 1e6, 1e6, ownMost},
+		{metrics.Load{Concurrency: 8}, 0, 0, ownClosed},
 	} {
 		got := ownOptions(&metrics.Document{Load: test.load}, 7)
-		if got.Rate != test.rate || got.Iterations != test.iterations || got.Concurrency != test.load.Concurrency || got.Seed != 7 {
+		if got.Rate != test.rate || got.RaiseTo != test.raiseTo || got.Iterations != test.iterations || got.Concurrency != test.load.Concurrency || got.Seed != 7 {
 			t.Errorf("%+v for %+v", got, test.load)
 		}
 	}

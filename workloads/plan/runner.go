@@ -120,7 +120,7 @@ func (r *Runner) one(ctx context.Context, benchmark Benchmark) error {
 	}
 	if r.Null != nil {
 		own, unknown := r.measureGenerator(ctx, benchmark, document)
-		document.JudgeGenerator(own, unknown, median(latencies))
+		document.JudgeGenerator(own, unknown, median(latencies), benchmark.Clients)
 	}
 	err = errors.Join(err, r.Sink.Metrics(document))
 	// What was broken off did not fail: the document says how far it got, and Run

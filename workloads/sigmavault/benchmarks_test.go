@@ -71,7 +71,7 @@ func TestWriteMetricsAreTheScripts(t *testing.T) {
 		if rate := 0.5 / 0.014; !near(d.Load.RatePerSecond, rate) || d.N != 300 || verdicts(d) != "write_p50_ms met write_p99_ms met " {
 			t.Errorf("rate %v, want %v; n %d, %s", d.Load.RatePerSecond, rate, d.N, verdicts(d))
 		}
-		if len(s.kept) != 0 || s.arrived[http.MethodDelete] < 300*writers {
+		if len(s.kept) != 0 || s.arrived[http.MethodDelete] < 300*Writers {
 			t.Errorf("%d units were left behind, %d removed", len(s.kept), s.arrived[http.MethodDelete])
 		}
 	})

@@ -18,8 +18,8 @@ const (
 	// mostReads and mostRounds bound the reads of each of an iteration's readers and the
 	// writes of each of its writers.
 	mostReads, mostRounds = 96, 8
-	// readers is how many clients restore a context together, writers how many save one.
-	readers, writers = 2, 8
+	// Readers is how many clients restore a context together, Writers how many save one.
+	Readers, Writers = 2, 8
 )
 
 // scale is how much there is in a benchmark.
@@ -163,7 +163,7 @@ func (d *driver) removeAll(ctx context.Context) error {
 	var last error
 	left := 0
 	var removers sync.WaitGroup
-	for range writers {
+	for range Writers {
 		removers.Go(func() {
 			for u := range waiting {
 				err := d.store.remove(ctx, u)

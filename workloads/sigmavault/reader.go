@@ -31,8 +31,8 @@ func (r *reader) prepare(ctx context.Context, timeout time.Duration) {
 		}
 	}
 	all := append(append([]*unit(nil), r.warm...), r.chilled...)
-	r.unprepared = together(writers, func(writer int) *transport.Answer {
-		for number := writer; number < len(all); number += writers {
+	r.unprepared = together(Writers, func(writer int) *transport.Answer {
+		for number := writer; number < len(all); number += Writers {
 			if failed := r.admit(ctx, timeout, all[number]); failed != nil {
 				return failed
 			}
@@ -62,13 +62,13 @@ func (r *reader) Send(ctx context.Context, index int) load.Exchange {
 		return r.unprepared.Exchange()
 	}
 	random, began := r.random("read", index), time.Now()
-	judgedClient := random.IntN(readers)
-	seeds := [readers]uint64{random.Uint64(), random.Uint64()}
-	seen := make([]observation, readers)
+	judgedClient := random.IntN(Readers)
+	seeds := [Readers]uint64{random.Uint64(), random.Uint64()}
+	seen := make([]observation, Readers)
 	var judged transport.Answer
 	r.enter(index, "read")
 	defer r.leave(index)
-	failed := together(readers, func(client int) *transport.Answer {
+	failed := together(Readers, func(client int) *transport.Answer {
 		random := rand.New(rand.NewPCG(seeds[client], 0))
 		for round := range r.operations {
 			u := r.warm[random.IntN(len(r.warm))]

@@ -38,8 +38,8 @@ func together(clients int, call func(client int) *transport.Answer) *transport.A
 func (w *writer) prepare(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, stockTime)
 	defer cancel()
-	together(writers, func(client int) *transport.Answer {
-		for number := client; number < w.stock && ctx.Err() == nil; number += writers {
+	together(Writers, func(client int) *transport.Answer {
+		for number := client; number < w.stock && ctx.Err() == nil; number += Writers {
 			u := w.units.unit("stock", number)
 			u.size, u.kvCacheSize = smallestUnit, 0
 			if answer := w.store.write(ctx, u, w.fresh(u)); answer.Outcome != metrics.OK {
@@ -54,13 +54,13 @@ func (w *writer) prepare(ctx context.Context) {
 // versions of it. One client's first write is judged. One of the units is read back.
 func (w *writer) Send(ctx context.Context, index int) load.Exchange {
 	random, began := w.random("write", index), time.Now()
-	judgedClient, checkedClient := random.IntN(writers), random.IntN(writers)
-	seen := make([]observation, writers)
-	last := make([]*unit, writers)
+	judgedClient, checkedClient := random.IntN(Writers), random.IntN(Writers)
+	seen := make([]observation, Writers)
+	last := make([]*unit, Writers)
 	var judged transport.Answer
 	w.enter(index, "write")
 	defer w.leave(index)
-	failed := together(writers, func(client int) *transport.Answer {
+	failed := together(Writers, func(client int) *transport.Answer {
 		for round := range w.operations {
 			u := w.version(index, client, round)
 			last[client] = u
@@ -88,7 +88,7 @@ func (w *writer) Send(ctx context.Context, index int) load.Exchange {
 
 // version is what a client writes in a round: another content of the same ID.
 func (w *writer) version(index, client, round int) *unit {
-	u := w.units.unit(fmt.Sprintf("written-%d", round), index*writers+client)
+	u := w.units.unit(fmt.Sprintf("written-%d", round), index*Writers+client)
 	u.id = fmt.Sprintf("narrows-%s-written-%d-%d", w.units.tag, index+warmups, client)
 	return u
 }
