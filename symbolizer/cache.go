@@ -25,7 +25,9 @@ type loadedBinary struct {
 	file *binary.File
 
 	debug  *binary.File // its separate debug file; nil if there is none
-	closer io.Closer    // closes both; nil if the readers need no closing
+	code   opened
+	more   opened    // of debug
+	closer io.Closer // closes both; nil if the readers need no closing
 
 	table  *debuginfo.Table // nil until it is needed
 	reason Reason           // why what table does not cover has no name
@@ -146,6 +148,7 @@ func (s *Symbolizer) open(m *profile.Mapping) (*loadedBinary, Reason, error) {
 		return nil, NotOpened, fmt.Errorf("opening the binary: %w", err)
 	}
 	b := &loadedBinary{key: m.BuildID, closer: closers{r}}
+	b.code = opened{r, size}
 	if b.file, err = binary.Open(r, size); err != nil {
 		return nil, NotELF, errors.Join(err, b.close())
 	}
@@ -153,31 +156,35 @@ func (s *Symbolizer) open(m *profile.Mapping) (*loadedBinary, Reason, error) {
 		err := fmt.Errorf("the file has build ID %s: %w", b.file.BuildID(), errBuildID)
 		return nil, BuildIDDiffers, errors.Join(err, b.close())
 	}
-	debug := s.openDebug(b, m)
+	s.openDebug(b, m)
 	if m.BuildID != "" {
-		b.indexed.source = sourceOf(b.file, r, debug)
+		b.indexed.source = sourceOf(b.file, r, b.more.reader)
 	}
 	s.cache.add(b)
 	return b, "", nil
 }
 
 // openDebug opens the separate debug file of a binary that has no debug information
-// itself, if there is one, and returns its reader. One that turns out not to be the
-// binary's is as good as none.
-func (s *Symbolizer) openDebug(b *loadedBinary, m *profile.Mapping) io.ReaderAt {
+// itself, if there is one. One that turns out not to be the binary's is as good as
+// none.
+func (s *Symbolizer) openDebug(b *loadedBinary, m *profile.Mapping) {
 	if s.config.DebugFiles == nil || b.file.HasContents(".debug_info") {
-		return nil
+		return
 	}
 	r, size, err := s.config.DebugFiles.DebugFile(m, b.file.DebugLink())
 	if err != nil {
-		return nil
+		return
 	}
 	b.closer = closers{b.closer, r}
-	if b.debug, err = binary.OpenDebug(r, size, b.file); err != nil {
-		b.debug = nil
-		return nil
+	if debug, err := binary.OpenDebug(r, size, b.file); err == nil {
+		b.debug, b.more = debug, opened{r, size}
 	}
-	return r
+}
+
+// opened is a file as whoever opened it gave it.
+type opened struct {
+	reader io.ReaderAt
+	size   int64
 }
 
 // closers closes those of its elements that can be closed.

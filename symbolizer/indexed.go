@@ -78,7 +78,7 @@ func (s *Symbolizer) nameByIndex(ctx context.Context, n *namer, r binaryResolver
 	if !s.openIndex(ctx, r) {
 		return locations, ctx.Err()
 	}
-	l := indexLookup{indexed: x, namer: n, stats: stats}
+	l := indexLookup{indexed: x, namer: n, stats: stats, room: &s.room}
 	rest, err := l.name(ctx, r, locations)
 	x.file.Rest()
 	if errors.Is(err, index.ErrDamaged) {
@@ -143,12 +143,8 @@ func (x *indexed) worthAll(m *profile.Mapping) bool { return uint64(x.asked)*5 >
 // one: a binary of which something could not be read is asked itself, so that it can
 // tell what.
 func (s *Symbolizer) makeIndex(ctx context.Context, b *loadedBinary) *index.Index {
-	table := b.table
-	if table == nil {
-		table = debuginfo.Open(b.file, debuginfo.Options{Debug: b.debug})
-	}
-	b.table = table // until there is an index
-	if table.Empty() || len(table.Problems()) > 0 {
+	table := b.readingTable()
+	if table == nil || table.Empty() || len(table.Problems()) > 0 {
 		return nil
 	}
 	builder := index.Builder{MaxRanges: s.config.MaxIndexed}
@@ -172,10 +168,23 @@ func (s *Symbolizer) makeIndex(ctx context.Context, b *loadedBinary) *index.Inde
 	if err != nil {
 		return nil
 	}
-	if b.addresses == nil { // the table has not been used, nor counted
-		b.table = nil
-	}
 	return x
+}
+
+// readingTable opens what is known about a binary for reading all of it, nil if that
+// fails.
+func (b *loadedBinary) readingTable() *debuginfo.Table {
+	code, err := binary.Open(newPages(b.code.reader, b.code.size), b.code.size)
+	if err != nil {
+		return nil
+	}
+	var o debuginfo.Options
+	if b.debug != nil {
+		if o.Debug, err = binary.OpenDebug(newPages(b.more.reader, b.more.size), b.more.size, code); err != nil {
+			return nil
+		}
+	}
+	return debuginfo.Open(code, o)
 }
 
 // save puts an index that was made into the folder, with the names that were asked
@@ -270,6 +279,7 @@ type indexLookup struct {
 	*indexed
 	namer *namer
 	stats *BinaryStatistics
+	room  *room
 
 	functions []*profile.Function // by number, as far as they were asked for
 	rest      []*profile.Location // of which the index does not know
@@ -278,6 +288,9 @@ type indexLookup struct {
 	node      uint32
 	hasNode   bool
 }
+
+// room is memory that lookups take one after the other.
+type room struct{ places, sorted []lookedUp }
 
 // lookedUp is an address that is looked up for a location.
 type lookedUp struct {
@@ -289,7 +302,8 @@ type lookedUp struct {
 // fastest. It returns what the index does not know, and after an error what was not
 // looked up.
 func (l *indexLookup) name(ctx context.Context, r binaryResolver, locations []*profile.Location) ([]*profile.Location, error) {
-	places := make([]lookedUp, 0, len(locations))
+	l.room.places = slices.Grow(l.room.places[:0], len(locations))
+	places := l.room.places
 	var segment binary.Segment
 	for _, at := range locations {
 		offset := at.Address - r.mapping.Start + r.mapping.Offset
@@ -304,7 +318,8 @@ func (l *indexLookup) name(ctx context.Context, r binaryResolver, locations []*p
 		}
 		places = append(places, lookedUp{segment.Address(offset), at})
 	}
-	sortByAddress(places)
+	l.room.sorted = slices.Grow(l.room.sorted[:0], len(places))[:len(places)]
+	places = sortByAddress(places, l.room.sorted)
 	for i, p := range places {
 		err := error(nil)
 		if i%4096 == 0 {
@@ -386,23 +401,23 @@ func (l *indexLookup) function(id uint32) (*profile.Function, error) {
 }
 
 // sortByAddress sorts by the bytes of the addresses, the least significant first, as
-// far as they differ: profiles have thousands of addresses in one binary.
-func sortByAddress(places []lookedUp) {
+// far as they differ: profiles have thousands of addresses in one binary. The result
+// is in one of the two slices, which are of the same length.
+func sortByAddress(from, to []lookedUp) []lookedUp {
 	const few = 64
-	if len(places) < few {
-		slices.SortFunc(places, func(a, b lookedUp) int { return cmp.Compare(a.address, b.address) })
-		return
+	if len(from) < few {
+		slices.SortFunc(from, func(a, b lookedUp) int { return cmp.Compare(a.address, b.address) })
+		return from
 	}
 	differ := uint64(0)
 	sorted := true
-	for i, p := range places {
-		differ |= p.address ^ places[0].address
-		sorted = sorted && (i == 0 || places[i-1].address <= p.address)
+	for i, p := range from {
+		differ |= p.address ^ from[0].address
+		sorted = sorted && (i == 0 || from[i-1].address <= p.address)
 	}
 	if sorted {
-		return
+		return from
 	}
-	from, to := places, make([]lookedUp, len(places))
 	const digit = 11
 	for shift := 0; shift < 64 && differ>>shift != 0; shift += digit {
 		var starts [1 << digit]int
@@ -420,5 +435,5 @@ func sortByAddress(places []lookedUp) {
 		}
 		from, to = to, from
 	}
-	copy(places, from)
+	return from
 }

@@ -70,6 +70,7 @@ type Config struct {
 type Symbolizer struct {
 	config Config
 	cache  cache
+	room   room
 }
 
 // New returns a Symbolizer. Close it to close the binaries it has open.
@@ -109,6 +110,7 @@ func (s *Symbolizer) Symbolize(ctx context.Context, p *profile.Profile) (Statist
 	n := newNamer(p)
 	defer n.finish()
 	defer s.cache.endCall()
+	defer func() { s.room = room{} }() // which would keep the profile alive
 	var stats []*BinaryStatistics
 	for _, group := range groupByMapping(p) {
 		b, err := s.symbolizeMapping(ctx, n, group)

@@ -1,0 +1,69 @@
+package symbolizer
+
+import (
+	"errors"
+	"io"
+)
+
+const (
+	pageSize  = 64 << 10
+	pageCount = 32
+)
+
+// pages reads a file in pages and keeps those read last: making an index reads each of
+// a hundred thousand names by itself.
+type pages struct {
+	r    io.ReaderAt
+	size int64
+	kept [pageCount]struct {
+		number int64 // of the page, plus 1; 0 where empty
+		data   []byte
+	}
+}
+
+func newPages(r io.ReaderAt, size int64) *pages { return &pages{r: r, size: size} }
+
+// ReadAt is io.ReaderAt's, but not safe for concurrent use.
+func (p *pages) ReadAt(data []byte, off int64) (int, error) {
+	if len(data) >= pageSize || off < 0 {
+		return p.r.ReadAt(data, off)
+	}
+	done := 0
+	for done < len(data) {
+		page, err := p.page(off / pageSize)
+		if err != nil {
+			return done, err
+		}
+		within := int(off % pageSize)
+		if within >= len(page) {
+			return done, io.EOF
+		}
+		n := copy(data[done:], page[within:])
+		done, off = done+n, off+int64(n)
+	}
+	return done, nil
+}
+
+func (p *pages) page(number int64) ([]byte, error) {
+	slot := &p.kept[number%pageCount]
+	if slot.number == number+1 {
+		return slot.data, nil
+	}
+	slot.number = 0
+	if slot.data == nil {
+		slot.data = make([]byte, pageSize)
+	}
+	size := min(pageSize, p.size-number*pageSize) // the last one may be shorter
+	if size <= 0 {
+		return nil, io.EOF
+	}
+	slot.data = slot.data[:pageSize][:size]
+	if n, err := p.r.ReadAt(slot.data, number*pageSize); n < len(slot.data) {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	slot.number = number + 1
+	return slot.data, nil
+}
