@@ -13,7 +13,7 @@ MULTIARCH := $(shell gcc -print-multiarch 2>/dev/null)
 
 export CGO_ENABLED = 0
 
-.PHONY: help build run test test-full test-kernels bench bench-peers lint generate install clean
+.PHONY: help build run test test-full test-kernels bench bench-peers eval lint generate install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ generate: ## compile the eBPF programs (needs clang-19, llvm-19 and libbpf-dev)
 	BPF2GO_CFLAGS="-O2 -g -Wall -Werror -mcpu=v3 -I/usr/include/$(MULTIARCH)" $(GO) generate ./bpf
 
 run: build ## build, drive the reference services, profile and rank (needs root)
-	bin/narrows run $(RUNFLAGS)
+	bin/narrows run --plan quick $(RUNFLAGS)
 
 test: build ## run every test that fits in a few minutes, those that load eBPF included (needs root)
 	$(GO) test $(TESTFLAGS) ./...
@@ -45,6 +45,9 @@ bench: build ## measure what sampling, collecting and naming cost on this machin
 
 bench-peers: build ## the same seconds under Narrows and under perf, where perf is installed (needs root)
 	$(GO) run ./internal/costs/cmd/costs -peers bin/narrows
+
+eval: build ## plant known bottlenecks and ask whether they are ranked first, in 20 minutes (needs root)
+	$(GO) run ./internal/eval/cmd/eval $(EVALFLAGS) bin/narrows
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }

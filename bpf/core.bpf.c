@@ -2,14 +2,20 @@
 
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause)
 /* The core object: it owns the shared maps and has no programs. */
-#include "unwind.h"
+#include "stack_memory.h"
 
 /* Named so that bpf2go makes Go types of them. */
 const enum counter *go_counter;
 const enum event_kind *go_event_kind;
 const enum unwind_end *go_unwind_end;
 const struct event_header *go_event_header;
+const enum unwind_file_state *go_unwind_file_state;
 const struct stack *go_stack;
+const struct stack_memory *go_stack_memory;
 const struct thread_identity *go_thread_identity;
+const struct unwind_file *go_unwind_file;
+const struct unwind_mapping *go_unwind_mapping;
+const struct unwind_process *go_unwind_process;
+const struct unwind_set *go_unwind_set;
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

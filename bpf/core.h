@@ -19,11 +19,18 @@ enum counter {
 	COUNTER_LOST_SCRATCH,          /* the per-CPU scratch space could not be had */
 	COUNTER_KERNEL_STACK_MISSING,  /* the kernel gave no stack for a kernel sample */
 	COUNTER_USER_REGISTERS_MISSING,/* the task's user registers could not be read */
+	COUNTER_MEMORY_SENT,           /* a stack's memory went to user space, to be unwound there */
+	COUNTER_MEMORY_REFUSED,        /* ... or did not: its budget is used up */
+	COUNTER_MEMORY_FAILED,         /* ... or did not: it could not be read, or the ring was full */
+	COUNTER_FORK_SHARED,           /* a child was given its parent's mappings */
+	COUNTER_FORK_FULL,             /* ... or was not: the table of processes is full */
 	COUNTER_MAX,
 };
 
 enum event_kind {
 	EVENT_CPU_SAMPLE = 1,
+	EVENT_STACK_MEMORY, /* belongs to the next event of the same CPU, which has its time */
+	EVENT_PROBE_STACK,  /* of programs for tests */
 };
 
 /* Every event starts like this, so that one reader serves all. */
@@ -68,18 +75,20 @@ static __always_inline void count(__u32 counter)
  * looks by itself a few times a second. */
 #define WAKE_AT_BYTES (256 * 1024)
 
-static __always_inline __u64 wakeup_flags(void)
+static __always_inline __u64 wakeup_flags(bool urgent)
 {
+	if (urgent)
+		return BPF_RB_FORCE_WAKEUP;
 	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= WAKE_AT_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-/* Sends the first size bytes of an event. */
-#define submit(event, size) \
+/* Sends the first size bytes of an event; an urgent one wakes the reader. */
+#define submit(event, size, urgent) \
 	do { \
 		__u64 n = (size); \
 		if (n > sizeof(*(event))) \
 			n = sizeof(*(event)); \
-		if (bpf_ringbuf_output(&events, (event), n, wakeup_flags())) \
+		if (bpf_ringbuf_output(&events, (event), n, wakeup_flags(urgent))) \
 			count(COUNTER_LOST_RING_FULL); \
 	} while (0)
 

@@ -22,7 +22,12 @@ const (
 	CoreCounterCOUNTER_LOST_SCRATCH           CoreCounter = 3
 	CoreCounterCOUNTER_KERNEL_STACK_MISSING   CoreCounter = 4
 	CoreCounterCOUNTER_USER_REGISTERS_MISSING CoreCounter = 5
-	CoreCounterCOUNTER_MAX                    CoreCounter = 6
+	CoreCounterCOUNTER_MEMORY_SENT            CoreCounter = 6
+	CoreCounterCOUNTER_MEMORY_REFUSED         CoreCounter = 7
+	CoreCounterCOUNTER_MEMORY_FAILED          CoreCounter = 8
+	CoreCounterCOUNTER_FORK_SHARED            CoreCounter = 9
+	CoreCounterCOUNTER_FORK_FULL              CoreCounter = 10
+	CoreCounterCOUNTER_MAX                    CoreCounter = 11
 )
 
 type CoreEventHeader struct {
@@ -35,20 +40,70 @@ type CoreEventHeader struct {
 type CoreEventKind uint32
 
 const (
-	CoreEventKindEVENT_CPU_SAMPLE CoreEventKind = 1
+	CoreEventKindEVENT_CPU_SAMPLE   CoreEventKind = 1
+	CoreEventKindEVENT_STACK_MEMORY CoreEventKind = 2
+	CoreEventKindEVENT_PROBE_STACK  CoreEventKind = 3
 )
+
+type CoreMemorySpace struct {
+	_      structs.HostLayout
+	Second uint64
+	Spent  uint64
+	Busy   uint64
+	Memory CoreStackMemory
+}
 
 type CoreStack struct {
 	_            structs.HostLayout
 	UserFrames   uint16
 	KernelFrames uint16
 	Unwind       uint16
-	InKernel     uint16
-	Switches     uint32
+	InKernel     uint8
+	Memory       uint8
+	File         uint32
 	Padding      uint32
-	FramePointer uint64
-	StackPointer uint64
+	Version      uint64
 	Frames       [1151]uint64
+}
+
+type CoreStackMemory struct {
+	_         structs.HostLayout
+	Header    CoreEventHeader
+	Pc        uint64
+	Sp        uint64
+	Fp        uint64
+	Link      uint64
+	Leaf      uint16
+	Caller    uint16
+	Size      uint32
+	OtherSize uint32
+	Padding   uint32
+	Other     uint64
+	Registers struct {
+		_      structs.HostLayout
+		R15    uint64
+		R14    uint64
+		R13    uint64
+		R12    uint64
+		Bp     uint64
+		Bx     uint64
+		R11    uint64
+		R10    uint64
+		R9     uint64
+		R8     uint64
+		Ax     uint64
+		Cx     uint64
+		Dx     uint64
+		Si     uint64
+		Di     uint64
+		OrigAx uint64
+		Ip     uint64
+		Cs     uint64
+		Flags  uint64
+		Sp     uint64
+		Ss     uint64
+	}
+	Bytes [53248]uint8
 }
 
 type CoreThreadIdentity struct {
@@ -73,20 +128,86 @@ const (
 	CoreUnwindEndUNWIND_NOT_ASCENDING     CoreUnwindEnd = 5
 	CoreUnwindEndUNWIND_TOO_DEEP          CoreUnwindEnd = 6
 	CoreUnwindEndUNWIND_COMPAT            CoreUnwindEnd = 7
+	CoreUnwindEndUNWIND_BAD_ADDRESS       CoreUnwindEnd = 8
+	CoreUnwindEndUNWIND_NO_RULE           CoreUnwindEnd = 9
+	CoreUnwindEndUNWIND_NO_PROCESS        CoreUnwindEnd = 10
+	CoreUnwindEndUNWIND_NO_MAPPING        CoreUnwindEnd = 11
+	CoreUnwindEndUNWIND_NO_TABLE          CoreUnwindEnd = 12
 )
+
+type CoreUnwindFile struct {
+	_         structs.HostLayout
+	Base      uint64
+	Index     uint32
+	Rows      uint32
+	Wide      uint32
+	Stretches uint32
+	State     uint32
+	Used      uint32
+	WideCount uint16
+	Shift     uint8
+	Unused    uint8
+	Padding   [7]uint32
+}
+
+type CoreUnwindFileState uint32
+
+const (
+	CoreUnwindFileStateFILE_ABSENT       CoreUnwindFileState = 0
+	CoreUnwindFileStateFILE_LOADED       CoreUnwindFileState = 1
+	CoreUnwindFileStateFILE_WITHOUT_ROWS CoreUnwindFileState = 2
+)
+
+type CoreUnwindMapping struct {
+	_       structs.HostLayout
+	Start   uint64
+	End     uint64
+	Bias    uint64
+	File    uint32
+	Padding uint32
+}
+
+type CoreUnwindProcess struct {
+	_          structs.HostLayout
+	Start      uint64
+	Generation uint64
+	Version    uint64
+	Set        uint32
+	First      uint32
+	Count      uint32
+	Padding    uint32
+	Check      uint64
+}
+
+type CoreUnwindSet struct {
+	_         structs.HostLayout
+	Processes uint64
+}
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	CoreMapCounters         = "counters"
-	CoreMapEvents           = "events"
-	CoreVarGoCounter        = "go_counter"
-	CoreVarGoEventHeader    = "go_event_header"
-	CoreVarGoEventKind      = "go_event_kind"
-	CoreVarGoStack          = "go_stack"
-	CoreVarGoThreadIdentity = "go_thread_identity"
-	CoreVarGoUnwindEnd      = "go_unwind_end"
+	CoreMapCounters          = "counters"
+	CoreMapEvents            = "events"
+	CoreMapStackMemorySpace  = "stack_memory_space"
+	CoreMapUnwindFiles       = "unwind_files"
+	CoreMapUnwindMappings    = "unwind_mappings"
+	CoreMapUnwindProcesses   = "unwind_processes"
+	CoreMapUnwindRows        = "unwind_rows"
+	CoreMapUnwindSets        = "unwind_sets"
+	CoreVarGoCounter         = "go_counter"
+	CoreVarGoEventHeader     = "go_event_header"
+	CoreVarGoEventKind       = "go_event_kind"
+	CoreVarGoStack           = "go_stack"
+	CoreVarGoStackMemory     = "go_stack_memory"
+	CoreVarGoThreadIdentity  = "go_thread_identity"
+	CoreVarGoUnwindEnd       = "go_unwind_end"
+	CoreVarGoUnwindFile      = "go_unwind_file"
+	CoreVarGoUnwindFileState = "go_unwind_file_state"
+	CoreVarGoUnwindMapping   = "go_unwind_mapping"
+	CoreVarGoUnwindProcess   = "go_unwind_process"
+	CoreVarGoUnwindSet       = "go_unwind_set"
 )
 
 // LoadCore returns the embedded CollectionSpec for Core.
@@ -137,20 +258,32 @@ type CoreProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type CoreMapSpecs struct {
-	Counters *ebpf.MapSpec `ebpf:"counters"`
-	Events   *ebpf.MapSpec `ebpf:"events"`
+	Counters         *ebpf.MapSpec `ebpf:"counters"`
+	Events           *ebpf.MapSpec `ebpf:"events"`
+	StackMemorySpace *ebpf.MapSpec `ebpf:"stack_memory_space"`
+	UnwindFiles      *ebpf.MapSpec `ebpf:"unwind_files"`
+	UnwindMappings   *ebpf.MapSpec `ebpf:"unwind_mappings"`
+	UnwindProcesses  *ebpf.MapSpec `ebpf:"unwind_processes"`
+	UnwindRows       *ebpf.MapSpec `ebpf:"unwind_rows"`
+	UnwindSets       *ebpf.MapSpec `ebpf:"unwind_sets"`
 }
 
 // CoreVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type CoreVariableSpecs struct {
-	GoCounter        *ebpf.VariableSpec `ebpf:"go_counter"`
-	GoEventHeader    *ebpf.VariableSpec `ebpf:"go_event_header"`
-	GoEventKind      *ebpf.VariableSpec `ebpf:"go_event_kind"`
-	GoStack          *ebpf.VariableSpec `ebpf:"go_stack"`
-	GoThreadIdentity *ebpf.VariableSpec `ebpf:"go_thread_identity"`
-	GoUnwindEnd      *ebpf.VariableSpec `ebpf:"go_unwind_end"`
+	GoCounter         *ebpf.VariableSpec `ebpf:"go_counter"`
+	GoEventHeader     *ebpf.VariableSpec `ebpf:"go_event_header"`
+	GoEventKind       *ebpf.VariableSpec `ebpf:"go_event_kind"`
+	GoStack           *ebpf.VariableSpec `ebpf:"go_stack"`
+	GoStackMemory     *ebpf.VariableSpec `ebpf:"go_stack_memory"`
+	GoThreadIdentity  *ebpf.VariableSpec `ebpf:"go_thread_identity"`
+	GoUnwindEnd       *ebpf.VariableSpec `ebpf:"go_unwind_end"`
+	GoUnwindFile      *ebpf.VariableSpec `ebpf:"go_unwind_file"`
+	GoUnwindFileState *ebpf.VariableSpec `ebpf:"go_unwind_file_state"`
+	GoUnwindMapping   *ebpf.VariableSpec `ebpf:"go_unwind_mapping"`
+	GoUnwindProcess   *ebpf.VariableSpec `ebpf:"go_unwind_process"`
+	GoUnwindSet       *ebpf.VariableSpec `ebpf:"go_unwind_set"`
 }
 
 // CoreObjects contains all objects after they have been loaded into the kernel.
@@ -173,14 +306,26 @@ func (o *CoreObjects) Close() error {
 //
 // It can be passed to LoadCoreObjects or ebpf.CollectionSpec.LoadAndAssign.
 type CoreMaps struct {
-	Counters *ebpf.Map `ebpf:"counters"`
-	Events   *ebpf.Map `ebpf:"events"`
+	Counters         *ebpf.Map `ebpf:"counters"`
+	Events           *ebpf.Map `ebpf:"events"`
+	StackMemorySpace *ebpf.Map `ebpf:"stack_memory_space"`
+	UnwindFiles      *ebpf.Map `ebpf:"unwind_files"`
+	UnwindMappings   *ebpf.Map `ebpf:"unwind_mappings"`
+	UnwindProcesses  *ebpf.Map `ebpf:"unwind_processes"`
+	UnwindRows       *ebpf.Map `ebpf:"unwind_rows"`
+	UnwindSets       *ebpf.Map `ebpf:"unwind_sets"`
 }
 
 func (m *CoreMaps) Close() error {
 	return _CoreClose(
 		m.Counters,
 		m.Events,
+		m.StackMemorySpace,
+		m.UnwindFiles,
+		m.UnwindMappings,
+		m.UnwindProcesses,
+		m.UnwindRows,
+		m.UnwindSets,
 	)
 }
 
@@ -188,12 +333,18 @@ func (m *CoreMaps) Close() error {
 //
 // It can be passed to LoadCoreObjects or ebpf.CollectionSpec.LoadAndAssign.
 type CoreVariables struct {
-	GoCounter        *ebpf.Variable `ebpf:"go_counter"`
-	GoEventHeader    *ebpf.Variable `ebpf:"go_event_header"`
-	GoEventKind      *ebpf.Variable `ebpf:"go_event_kind"`
-	GoStack          *ebpf.Variable `ebpf:"go_stack"`
-	GoThreadIdentity *ebpf.Variable `ebpf:"go_thread_identity"`
-	GoUnwindEnd      *ebpf.Variable `ebpf:"go_unwind_end"`
+	GoCounter         *ebpf.Variable `ebpf:"go_counter"`
+	GoEventHeader     *ebpf.Variable `ebpf:"go_event_header"`
+	GoEventKind       *ebpf.Variable `ebpf:"go_event_kind"`
+	GoStack           *ebpf.Variable `ebpf:"go_stack"`
+	GoStackMemory     *ebpf.Variable `ebpf:"go_stack_memory"`
+	GoThreadIdentity  *ebpf.Variable `ebpf:"go_thread_identity"`
+	GoUnwindEnd       *ebpf.Variable `ebpf:"go_unwind_end"`
+	GoUnwindFile      *ebpf.Variable `ebpf:"go_unwind_file"`
+	GoUnwindFileState *ebpf.Variable `ebpf:"go_unwind_file_state"`
+	GoUnwindMapping   *ebpf.Variable `ebpf:"go_unwind_mapping"`
+	GoUnwindProcess   *ebpf.Variable `ebpf:"go_unwind_process"`
+	GoUnwindSet       *ebpf.Variable `ebpf:"go_unwind_set"`
 }
 
 // CorePrograms contains all programs after they have been loaded into the kernel.

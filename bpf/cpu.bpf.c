@@ -6,7 +6,7 @@
  * user stack. The frames leave raw and whole, by ring buffer: most CPU stacks are
  * seen once, so user space dedups them for less than a map in the kernel would.
  */
-#include "unwind.h"
+#include "stack_memory.h"
 
 struct cpu_sample {
 	struct event_header header;
@@ -17,11 +17,16 @@ struct cpu_sample {
 
 const struct cpu_sample *go_cpu_sample; /* so that bpf2go makes a Go type of it */
 
+struct cpu_space {
+	struct cpu_sample sample;
+	struct unwind_walk walk;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct cpu_sample);
+	__type(value, struct cpu_space);
 } cpu_scratch SEC(".maps");
 
 /* Where the kernel halts or polls when a CPU has nothing to do; the loader fills
@@ -49,7 +54,7 @@ SEC("perf_event")
 int cpu_tick(struct perf_event_context *ctx)
 {
 	struct cpu_sample *sample;
-	struct task_struct *task;
+	struct cpu_space *space;
 	__u32 zero = 0;
 
 	count(COUNTER_TICK);
@@ -57,21 +62,22 @@ int cpu_tick(struct perf_event_context *ctx)
 		count(COUNTER_TICK_IDLE);
 		return 0;
 	}
-	sample = bpf_map_lookup_elem(&cpu_scratch, &zero);
-	if (!sample) {
+	space = bpf_map_lookup_elem(&cpu_scratch, &zero);
+	if (!space) {
 		count(COUNTER_LOST_SCRATCH);
 		return 0;
 	}
 
-	task = bpf_get_current_task_btf();
+	sample = &space->sample;
 	sample->header.time = bpf_ktime_get_ns();
 	sample->header.kind = EVENT_CPU_SAMPLE;
 	sample->header.cpu = bpf_get_smp_processor_id();
-	identify(&sample->thread, task);
+	identify(&sample->thread, bpf_get_current_task_btf());
 	sample->weight = ctx->sample_period;
-	unwind_user(&sample->stack, &ctx->regs, task);
+	unwind_user(&space->walk, &sample->stack, &ctx->regs, &sample->thread, sample->header.time);
+	ask_for_help(&sample->stack, &space->walk, &sample->header);
 	take_kernel_stack(&sample->stack, ctx, !REGISTERS_FROM_USER(&ctx->regs));
-	submit(sample, __builtin_offsetof(struct cpu_sample, stack) + stack_size(&sample->stack));
+	submit(sample, __builtin_offsetof(struct cpu_sample, stack) + stack_size(&sample->stack), sample->stack.memory);
 	return 0;
 }
 

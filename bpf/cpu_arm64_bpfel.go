@@ -43,26 +43,140 @@ type CPUCpuSample struct {
 		UserFrames   uint16
 		KernelFrames uint16
 		Unwind       uint16
-		InKernel     uint16
-		Switches     uint32
+		InKernel     uint8
+		Memory       uint8
+		File         uint32
 		Padding      uint32
-		FramePointer uint64
-		StackPointer uint64
+		Version      uint64
 		Frames       [1151]uint64
 	}
+}
+
+type CPUCpuSpace struct {
+	_      structs.HostLayout
+	Sample CPUCpuSample
+	Walk   struct {
+		_             structs.HostLayout
+		Pc            uint64
+		Sp            uint64
+		Fp            uint64
+		Link          uint64
+		Version       uint64
+		Salt          uint64
+		Context       uint64
+		Start         uint64
+		End           uint64
+		Bias          uint64
+		File          uint32
+		First         uint32
+		Count         uint32
+		Epoch         uint32
+		Result        uint16
+		Switches      uint8
+		Leaf          uint8
+		WindowSize    uint32
+		WindowAddress uint64
+		Window        [512]uint64
+		Cache         [1024]struct {
+			_   structs.HostLayout
+			Key uint64
+			Row uint64
+		}
+	}
+}
+
+type CPUMemorySpace struct {
+	_      structs.HostLayout
+	Second uint64
+	Spent  uint64
+	Busy   uint64
+	Memory struct {
+		_      structs.HostLayout
+		Header struct {
+			_    structs.HostLayout
+			Time uint64
+			Kind uint32
+			Cpu  uint32
+		}
+		Pc        uint64
+		Sp        uint64
+		Fp        uint64
+		Link      uint64
+		Leaf      uint16
+		Caller    uint16
+		Size      uint32
+		OtherSize uint32
+		Padding   uint32
+		Other     uint64
+		Registers struct {
+			_      structs.HostLayout
+			Regs   [31]uint64
+			Sp     uint64
+			Pc     uint64
+			Pstate uint64
+		}
+		Bytes [53248]uint8
+	}
+}
+
+type CPUUnwindFile struct {
+	_         structs.HostLayout
+	Base      uint64
+	Index     uint32
+	Rows      uint32
+	Wide      uint32
+	Stretches uint32
+	State     uint32
+	Used      uint32
+	WideCount uint16
+	Shift     uint8
+	Unused    uint8
+	Padding   [7]uint32
+}
+
+type CPUUnwindMapping struct {
+	_       structs.HostLayout
+	Start   uint64
+	End     uint64
+	Bias    uint64
+	File    uint32
+	Padding uint32
+}
+
+type CPUUnwindProcess struct {
+	_          structs.HostLayout
+	Start      uint64
+	Generation uint64
+	Version    uint64
+	Set        uint32
+	First      uint32
+	Count      uint32
+	Padding    uint32
+	Check      uint64
+}
+
+type CPUUnwindSet struct {
+	_         structs.HostLayout
+	Processes uint64
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	CPUMapCounters    = "counters"
-	CPUMapCpuScratch  = "cpu_scratch"
-	CPUMapEvents      = "events"
-	CPUProgCpuTick    = "cpu_tick"
-	CPUVarGoCpuSample = "go_cpu_sample"
-	CPUVarIdleCode    = "idle_code"
-	CPUVarIdleRanges  = "idle_ranges"
+	CPUMapCounters         = "counters"
+	CPUMapCpuScratch       = "cpu_scratch"
+	CPUMapEvents           = "events"
+	CPUMapStackMemorySpace = "stack_memory_space"
+	CPUMapUnwindFiles      = "unwind_files"
+	CPUMapUnwindMappings   = "unwind_mappings"
+	CPUMapUnwindProcesses  = "unwind_processes"
+	CPUMapUnwindRows       = "unwind_rows"
+	CPUMapUnwindSets       = "unwind_sets"
+	CPUProgCpuTick         = "cpu_tick"
+	CPUVarGoCpuSample      = "go_cpu_sample"
+	CPUVarIdleCode         = "idle_code"
+	CPUVarIdleRanges       = "idle_ranges"
 )
 
 // LoadCPU returns the embedded CollectionSpec for CPU.
@@ -114,9 +228,15 @@ type CPUProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type CPUMapSpecs struct {
-	Counters   *ebpf.MapSpec `ebpf:"counters"`
-	CpuScratch *ebpf.MapSpec `ebpf:"cpu_scratch"`
-	Events     *ebpf.MapSpec `ebpf:"events"`
+	Counters         *ebpf.MapSpec `ebpf:"counters"`
+	CpuScratch       *ebpf.MapSpec `ebpf:"cpu_scratch"`
+	Events           *ebpf.MapSpec `ebpf:"events"`
+	StackMemorySpace *ebpf.MapSpec `ebpf:"stack_memory_space"`
+	UnwindFiles      *ebpf.MapSpec `ebpf:"unwind_files"`
+	UnwindMappings   *ebpf.MapSpec `ebpf:"unwind_mappings"`
+	UnwindProcesses  *ebpf.MapSpec `ebpf:"unwind_processes"`
+	UnwindRows       *ebpf.MapSpec `ebpf:"unwind_rows"`
+	UnwindSets       *ebpf.MapSpec `ebpf:"unwind_sets"`
 }
 
 // CPUVariableSpecs contains global variables before they are loaded into the kernel.
@@ -148,9 +268,15 @@ func (o *CPUObjects) Close() error {
 //
 // It can be passed to LoadCPUObjects or ebpf.CollectionSpec.LoadAndAssign.
 type CPUMaps struct {
-	Counters   *ebpf.Map `ebpf:"counters"`
-	CpuScratch *ebpf.Map `ebpf:"cpu_scratch"`
-	Events     *ebpf.Map `ebpf:"events"`
+	Counters         *ebpf.Map `ebpf:"counters"`
+	CpuScratch       *ebpf.Map `ebpf:"cpu_scratch"`
+	Events           *ebpf.Map `ebpf:"events"`
+	StackMemorySpace *ebpf.Map `ebpf:"stack_memory_space"`
+	UnwindFiles      *ebpf.Map `ebpf:"unwind_files"`
+	UnwindMappings   *ebpf.Map `ebpf:"unwind_mappings"`
+	UnwindProcesses  *ebpf.Map `ebpf:"unwind_processes"`
+	UnwindRows       *ebpf.Map `ebpf:"unwind_rows"`
+	UnwindSets       *ebpf.Map `ebpf:"unwind_sets"`
 }
 
 func (m *CPUMaps) Close() error {
@@ -158,6 +284,12 @@ func (m *CPUMaps) Close() error {
 		m.Counters,
 		m.CpuScratch,
 		m.Events,
+		m.StackMemorySpace,
+		m.UnwindFiles,
+		m.UnwindMappings,
+		m.UnwindProcesses,
+		m.UnwindRows,
+		m.UnwindSets,
 	)
 }
 

@@ -18,14 +18,22 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct mm_struct {
+	unsigned long start_stack; /* where a program finds its arguments: above the first frame */
+};
+
 struct task_struct {
 	unsigned int flags;
+	unsigned int in_execve : 1;
+	struct mm_struct *mm;
 	int pid;
 	int tgid;
 	struct task_struct *group_leader;
 	__u64 start_time;   /* ns of CLOCK_MONOTONIC since 3.17 */
 	__u64 self_exec_id; /* one more at each execve; u32 before 5.7 */
 	char comm[TASK_COMM_LEN];
+	unsigned long sas_ss_sp; /* the alternate signal stack */
+	unsigned long sas_ss_size;
 };
 
 #pragma clang attribute pop
@@ -44,7 +52,23 @@ struct user_registers {
 #define REGISTERS_FP(r) ((r)->bp)
 #define REGISTERS_MODE(r) ((r)->cs)
 #define REGISTERS_FROM_USER(r) (((r)->cs & 3) == 3)
+#define REGISTERS_LINK(r) 0
+#define REGISTERS_SET_LINK(r, from)
 #define REGISTERS_32_BIT(r) (((r)->cs & 0xffff) == 0x23) /* __USER32_CS */
+
+/* Where a register lies by its DWARF number (System V x86-64 ABI, figure 3.36). */
+static __always_inline __u32 registers_offset(__u8 number)
+{
+	switch (number) {
+	case 0: return __builtin_offsetof(struct user_registers, ax);
+	case 1: return __builtin_offsetof(struct user_registers, dx);
+	case 2: return __builtin_offsetof(struct user_registers, cx);
+	case 3: return __builtin_offsetof(struct user_registers, bx);
+	case 4: return __builtin_offsetof(struct user_registers, si);
+	case 5: return __builtin_offsetof(struct user_registers, di);
+	}
+	return (15 - (number & 15)) * 8; /* r8 to r15, the last first */
+}
 #elif defined(__TARGET_ARCH_arm64)
 struct user_registers {
 	__u64 regs[31], sp, pc, pstate;
@@ -54,7 +78,11 @@ struct user_registers {
 #define REGISTERS_FP(r) ((r)->regs[29])
 #define REGISTERS_MODE(r) ((r)->pstate)
 #define REGISTERS_FROM_USER(r) (((r)->pstate & 0xf) == 0)
+#define REGISTERS_LINK(r) ((r)->regs[30])
+#define REGISTERS_SET_LINK(r, from) ((r)->regs[30] = (from)->regs[30])
 #define REGISTERS_32_BIT(r) ((r)->pstate & 0x10) /* PSR_MODE32_BIT */
+
+static __always_inline __u32 registers_offset(__u8 number) { return (number & 31) * 8; }
 #else
 #error "Narrows knows the registers of x86-64 and arm64 only"
 #endif

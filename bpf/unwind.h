@@ -1,111 +1,83 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
 /*
- * Walks a user stack by frame pointers: each frame holds the caller's frame
- * pointer and, above it, the return address (System V x86-64 ABI 3.4.1; AAPCS64
- * 6.4.6). The loop is bpf_loop: verified once, 1,024 frames deep, no tail calls.
+ * Takes the stack of the current task, whatever kind of program runs: each brings
+ * its own space for the walk, so that one may interrupt another. The loop is
+ * bpf_loop over a global function, which the verifier looks at once and by itself.
  */
 #ifndef NARROWS_UNWIND_H
 #define NARROWS_UNWIND_H
 
 #include "core.h"
+#include "unwind_machine.h"
+#include "unwind_step.h"
 
-#define MAX_USER_FRAMES 1024
 #define MAX_KERNEL_FRAMES 127 /* what kernel.perf_event_max_stack allows by default */
-
-/* Why a walk ended. Only UNWIND_COMPLETE reached the root. */
-enum unwind_end {
-	UNWIND_COMPLETE = 0,
-	UNWIND_NO_USER_STACK,      /* a kernel thread */
-	UNWIND_NO_REGISTERS,       /* the user registers could not be read */
-	UNWIND_UNREADABLE,         /* the frame's memory could not be read */
-	UNWIND_BAD_FRAME_POINTER,  /* misaligned, or outside user memory */
-	UNWIND_NOT_ASCENDING,      /* frames went down more often than stacks are switched */
-	UNWIND_TOO_DEEP,           /* MAX_USER_FRAMES reached */
-	UNWIND_COMPAT,                    /* a 32-bit process: other registers, other frames */
-};
-
-/* A chain goes down to a lower address where the stack is switched: a signal
- * handler's alternate stack, Go's system stack. Garbage does it all the time. */
-#define MAX_STACK_SWITCHES 4
 
 /*
  * A stack as every event carries it, at its tail: the user frames first, the
- * kernel frames behind them, both the leaf first. The walk keeps its state here
- * and not on the BPF stack, where the verifier would know the values and follow
- * the loop once for each of them.
+ * kernel frames behind them, both the leaf first.
  */
 struct stack {
 	__u16 user_frames;
 	__u16 kernel_frames;
 	__u16 unwind;    /* enum unwind_end of the user frames */
-	__u16 in_kernel; /* whether the kernel was interrupted */
-	__u32 switches;
+	__u8 in_kernel;  /* whether the kernel was interrupted */
+	__u8 memory;     /* whether a stack_memory precedes the event */
+	__u32 file;      /* the one whose rows are missing, for UNWIND_NO_TABLE */
 	__u32 padding;
-	__u64 frame_pointer;
-	__u64 stack_pointer;
+	__u64 version;   /* of the mappings that the walk went by; 0 if there were none */
 	__u64 frames[MAX_USER_FRAMES + MAX_KERNEL_FRAMES];
-};
-
-struct frame_record {
-	__u64 frame_pointer;
-	__u64 return_address;
 };
 
 /* bpf_loop takes its context from the BPF stack only. */
 struct unwind_context {
+	struct unwind_walk *walk;
 	struct stack *stack;
 };
 
-static long unwind_step(__u32 index, struct unwind_context *context)
-{
-	struct stack *stack = context->stack;
-	__u64 fp = stack->frame_pointer;
-	__u32 n = stack->user_frames;
-	struct frame_record record;
+/* Several steps at once, since calls cost more than they used to (return thunks). */
+#define STEPS_AT_ONCE 8
 
-	if (fp == 0) {
-		stack->unwind = UNWIND_COMPLETE;
-		return 1;
+/* Takes the walk a few frames on; false when it has ended. Not static: the verifier
+ * checks global functions once, for any arguments. */
+__attribute__((noinline)) int unwind_some(struct unwind_walk *walk, struct stack *stack)
+{
+	if (!walk || !stack)
+		return 0;
+	for (int i = 0; i < STEPS_AT_ONCE; i++) {
+		__u32 n;
+
+		if (!step(walk))
+			return 0;
+		n = stack->user_frames;
+		asm volatile("" : "+r"(n)); /* so that what is checked is what is used */
+		if (n >= MAX_USER_FRAMES)
+			return 0;
+		stack->frames[n] = walk->pc;
+		stack->user_frames = n + 1;
 	}
-	if (fp & 7) {
-		stack->unwind = UNWIND_BAD_FRAME_POINTER;
-		return 1;
-	}
-	if (fp < stack->stack_pointer && ++stack->switches > MAX_STACK_SWITCHES) {
-		stack->unwind = UNWIND_NOT_ASCENDING;
-		return 1;
-	}
-	if (bpf_probe_read_user(&record, sizeof(record), (void *)fp)) {
-		stack->unwind = UNWIND_UNREADABLE;
-		return 1;
-	}
-	if (record.return_address == 0) {
-		stack->unwind = UNWIND_COMPLETE;
-		return 1;
-	}
-	if (n >= MAX_USER_FRAMES) {
-		stack->unwind = UNWIND_TOO_DEEP;
-		return 1;
-	}
-	stack->frames[n] = record.return_address;
-	stack->user_frames = n + 1;
-	stack->stack_pointer = fp + sizeof(record);
-	stack->frame_pointer = record.frame_pointer;
-	return 0;
+	return 1;
 }
 
-/* Reads the registers the task has in user mode, or entered the kernel with. */
+static long unwind_each(__u32 index, struct unwind_context *context)
+{
+	return !unwind_some(context->walk, context->stack);
+}
+
+/* Reads the registers the task has in user mode, or entered the kernel with. now are
+ * those of the moment, 0 where the kernel is known to have been entered. */
 static __always_inline __u32 read_user_registers(const struct user_registers *now, struct task_struct *task,
 						 struct user_registers *regs)
 {
 	void *saved;
 
-	if (task->flags & PF_KTHREAD)
+	if (task->flags & PF_KTHREAD || !task->mm)
 		return UNWIND_NO_USER_STACK;
-	if (REGISTERS_FROM_USER(now)) {
+	if (now && REGISTERS_FROM_USER(now)) {
 		REGISTERS_IP(regs) = REGISTERS_IP(now);
 		REGISTERS_SP(regs) = REGISTERS_SP(now);
 		REGISTERS_FP(regs) = REGISTERS_FP(now);
+		REGISTERS_SET_LINK(regs, now);
 		REGISTERS_MODE(regs) = REGISTERS_MODE(now);
 		return UNWIND_COMPLETE;
 	}
@@ -117,27 +89,112 @@ static __always_inline __u32 read_user_registers(const struct user_registers *no
 	return UNWIND_COMPLETE;
 }
 
-/* Fills stack with the user frames of the current task, interrupted at now. */
-static __always_inline void unwind_user(struct stack *stack, const struct user_registers *now, struct task_struct *task)
+/* Gives the walk the mappings of the process, if they are known. */
+static __always_inline void find_process(struct unwind_walk *walk, const struct thread_identity *thread)
 {
-	struct unwind_context context = { .stack = stack };
+	__u32 tgid = thread->tgid;
+	const struct unwind_process *known = bpf_map_lookup_elem(&unwind_processes, &tgid);
+	struct unwind_process process;
+
+	walk->version = 0;
+	if (!known)
+		return;
+	process = *known;
+	if (process.start != thread->process_start || process.generation != thread->exec_generation ||
+	    process.check != check_process(&process))
+		return;
+	walk->version = process.version;
+	walk->first = process.first;
+	walk->count = process.count;
+}
+
+/* Half-way through an exec the program's memory is gone, though its registers are not:
+ * for what cannot be read then, there is no user stack. */
+static __always_inline void check_exec(struct stack *stack)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (!BPF_CORE_READ_BITFIELD(task, in_execve))
+		return;
+	stack->unwind = UNWIND_NO_USER_STACK;
+	stack->user_frames = 0;
+}
+
+/* An epoch is 8.6 s. */
+#define EPOCH_SHIFT 33
+
+static __always_inline void begin_walk(struct unwind_walk *walk, const struct user_registers *regs, __u64 time)
+{
+	walk->pc = REGISTERS_IP(regs);
+	walk->sp = REGISTERS_SP(regs);
+	walk->fp = REGISTERS_FP(regs);
+	walk->link = REGISTERS_LINK(regs);
+	walk->epoch = time >> EPOCH_SHIFT;
+	walk->salt = (walk->version + ((__u64)walk->epoch << 40)) * 0xc2b2ae3d27d4eb4full;
+	walk->context = 0;
+	walk->start = walk->end = 0;
+	walk->file = 0;
+	walk->switches = 0;
+	walk->leaf = true;
+	walk->window_size = 0;
+	walk->window_address = 0;
+	walk->result = UNWIND_TOO_DEEP;
+}
+
+/*
+ * Fills stack with the user frames of the current task, which had the registers now
+ * when the program began. At the entry of a function (where a uprobe sits on its
+ * first byte) the caller is taken from there, whatever is known of the code.
+ */
+static __always_inline void unwind_user_from(struct unwind_walk *walk, struct stack *stack, const struct user_registers *now,
+					     const struct thread_identity *thread, __u64 time, bool entry)
+{
+	struct unwind_context context = { .walk = walk, .stack = stack };
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct user_registers regs;
 
 	stack->user_frames = 0;
-	stack->switches = 0;
+	stack->memory = false;
+	stack->file = 0;
+	stack->version = 0;
 	stack->unwind = read_user_registers(now, task, &regs);
 	if (stack->unwind != UNWIND_COMPLETE)
 		return;
-	stack->frames[0] = REGISTERS_IP(&regs);
+	find_process(walk, thread);
+	begin_walk(walk, &regs, time);
+	stack->version = walk->version;
+	stack->frames[0] = walk->pc;
 	stack->user_frames = 1;
-	stack->frame_pointer = REGISTERS_FP(&regs);
-	stack->stack_pointer = REGISTERS_SP(&regs);
 	if (REGISTERS_32_BIT(&regs)) {
 		stack->unwind = UNWIND_COMPAT;
 		return;
 	}
-	stack->unwind = UNWIND_TOO_DEEP;
-	bpf_loop(MAX_USER_FRAMES, unwind_step, &context, 0);
+	if (!walk->version) {
+		walk->result = UNWIND_NO_PROCESS;
+	} else if (!entry) {
+		bpf_loop(MAX_USER_FRAMES / STEPS_AT_ONCE + 1, unwind_each, &context, 0);
+	} else if (step_from_entry(walk)) {
+		stack->frames[1] = walk->pc;
+		stack->user_frames = 2;
+		bpf_loop(MAX_USER_FRAMES / STEPS_AT_ONCE + 1, unwind_each, &context, 0);
+	}
+	stack->unwind = walk->result;
+	if (walk->result == UNWIND_UNREADABLE)
+		check_exec(stack);
+	if (walk->result == UNWIND_NO_TABLE)
+		stack->file = walk->file;
+}
+
+static __always_inline void unwind_user(struct unwind_walk *walk, struct stack *stack, const struct user_registers *now,
+					const struct thread_identity *thread, __u64 time)
+{
+	unwind_user_from(walk, stack, now, thread, time, false);
+}
+
+static __always_inline void unwind_user_at_entry(struct unwind_walk *walk, struct stack *stack, const struct user_registers *now,
+						 const struct thread_identity *thread, __u64 time)
+{
+	unwind_user_from(walk, stack, now, thread, time, true);
 }
 
 /* Puts the kernel's own walk behind the user frames, where the kernel was interrupted. */

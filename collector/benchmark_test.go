@@ -54,7 +54,7 @@ func replayOnce(self process.Scanned, samples int, stacks [][]uint64) (seen int6
 		period:    10 * time.Millisecond,
 		selection: Selection{All: true},
 		wall:      func(monotonic uint64) time.Time { return time.Unix(0, int64(monotonic)) },
-		unwinding: map[*process.Binary]map[string]int64{},
+		unwinding: map[*process.Binary]*ends{}, memory: &memoryBudget{},
 	}
 	reading := func(at uint64) accounting.Reading {
 		return accounting.Reading{Time: at, CPUs: map[int]accounting.Times{0: {}}}

@@ -13,6 +13,7 @@
 //	collector/process     identity, mappings, files
 //	collector/jit         names of code that programs make while they run
 //	collector/core        the maps all programs share
+//	collector/unwind      what the kernel's walker of user stacks goes by
 //	collector/cpu         the CPU sampler
 //	collector/replay      the order of time; what benchmark ran when
 //	collector/accounting  how much CPU time there was
@@ -42,6 +43,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/replay"
+	"github.com/narrows-profiler/narrows/collector/unwind"
 )
 
 // Window is what was recorded in one stretch of time.
@@ -61,6 +63,10 @@ type Collector struct {
 	stream   *lifecycle.Stream
 	binaries *process.Binaries
 	jit      *jit.Watcher
+	tables   *unwind.Tables
+	tracker  *unwind.Tracker
+	forks    *unwind.Forks
+	forksErr error
 	sampler  *cpu.Sampler
 	events   *ringbuf.Reader
 
@@ -68,6 +74,9 @@ type Collector struct {
 	timeline replay.Timeline
 	replayer *replayer
 	windows  chan Window
+
+	memory memoryBudget
+	later  []unwind.Event // of the next batch; the reader's of process records
 
 	stop    context.CancelFunc
 	readers sync.WaitGroup // of the kernel's events
@@ -106,7 +115,7 @@ func (c *Collector) open() error {
 		return err
 	}
 	cpus := slices.Sorted(maps.Keys(reading.CPUs))
-	if c.core, err = core.Load(); err != nil {
+	if c.core, err = core.Load(c.config.UnwindMemory / 8); err != nil {
 		return err
 	}
 	if c.stats, err = ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME)); err != nil {
@@ -130,6 +139,9 @@ func (c *Collector) open() error {
 	if c.events, err = ringbuf.NewReader(c.core.Events()); err != nil {
 		return fmt.Errorf("opening the ring buffer: %w", err)
 	}
+	if err = c.openUnwinding(scanned); err != nil {
+		return err
+	}
 	if c.sampler, err = cpu.Open(c.core, cpus, c.config.Frequency); err != nil {
 		return err
 	}
@@ -137,14 +149,33 @@ func (c *Collector) open() error {
 	return c.mark(scheduled)
 }
 
+// openUnwinding makes ready what the walker of user stacks goes by.
+func (c *Collector) openUnwinding(scanned []process.Scanned) error {
+	var err error
+	if c.tables, err = unwind.NewTables(c.core); err != nil {
+		return err
+	}
+	if c.tracker, err = unwind.NewTracker(c.core, c.tables, scanned, c.rescan); err != nil {
+		return err
+	}
+	// Without it children are described when they are sampled first: no reason to fail.
+	c.forks, c.forksErr = unwind.OpenForks(c.core)
+	return nil
+}
+
+// rescan reads one process again, where events about it turn out to be missing.
+func (c *Collector) rescan(pid uint32) (process.Scanned, bool) {
+	return process.ScanOne(pid, c.binaries)
+}
+
 func (c *Collector) newReplayer(scanned []process.Scanned) *replayer {
 	tickCost, _ := c.sampler.InterruptCost() // 0 if unknown; the report says why
 	started, startedMonotonic := time.Now(), accounting.Monotonic()
 	r := &replayer{
 		queue: &c.queue, timeline: &c.timeline, windows: c.windows,
-		table: process.NewTable(scanned, func(pid uint32) (process.Scanned, bool) {
-			return process.ScanOne(pid, c.binaries)
-		}),
+		table:     process.NewTable(scanned, c.rescan),
+		walker:    c.tables,
+		memory:    &c.memory,
 		source:    c.sampler.Source(),
 		period:    time.Second / time.Duration(c.config.Frequency),
 		tickCost:  tickCost,
@@ -154,7 +185,7 @@ func (c *Collector) newReplayer(scanned []process.Scanned) *replayer {
 		wall: func(monotonic uint64) time.Time {
 			return started.Add(time.Duration(int64(monotonic - startedMonotonic)))
 		},
-		unwinding: map[*process.Binary]map[string]int64{},
+		unwinding: map[*process.Binary]*ends{},
 	}
 	for _, id := range c.config.Selection.Cgroups {
 		r.cgroups[id] = true
@@ -231,6 +262,15 @@ func (c *Collector) close() error {
 	var failures []error
 	if c.sampler != nil {
 		failures = append(failures, c.sampler.Close())
+	}
+	if c.forks != nil {
+		failures = append(failures, c.forks.Close())
+	}
+	if c.tracker != nil {
+		failures = append(failures, c.tracker.Close())
+	}
+	if c.tables != nil {
+		failures = append(failures, c.tables.Close())
 	}
 	if c.events != nil {
 		failures = append(failures, c.events.Close())

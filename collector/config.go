@@ -12,6 +12,9 @@ type Config struct {
 	// Window is the length of the windows. One whose stacks would take too much
 	// memory is shorter.
 	Window time.Duration
+	// UnwindMemory is how many bytes of unwind tables the kernel may hold; 0 is the
+	// default of 32 MB. What does not fit is unwound in user space, which is slower.
+	UnwindMemory int
 	// Selection restricts what is kept; the whole machine is watched all the same.
 	Selection Selection
 }
@@ -31,6 +34,9 @@ type Selection struct {
 const (
 	maxFrequency = 10_000
 	minWindow    = 100 * time.Millisecond
+	// minUnwindMemory and maxUnwindMemory are what an array map takes.
+	minUnwindMemory = 64 << 10
+	maxUnwindMemory = 1 << 30
 )
 
 // Check says what is wrong with a configuration; Start refuses what it refuses.
@@ -40,6 +46,9 @@ func (c Config) Check() error {
 	}
 	if c.Window < minWindow {
 		return fmt.Errorf("windows of %v: use at least %v", c.Window, minWindow)
+	}
+	if m := c.UnwindMemory; m != 0 && (m < minUnwindMemory || m > maxUnwindMemory) {
+		return fmt.Errorf("%d bytes of unwind tables: use %d to %d", m, minUnwindMemory, maxUnwindMemory)
 	}
 	return nil
 }

@@ -1,11 +1,13 @@
 package collector
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf/ringbuf"
@@ -15,6 +17,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/collector/process"
+	"github.com/narrows-profiler/narrows/collector/unwind"
 )
 
 const (
@@ -32,11 +35,12 @@ const (
 // readSamples moves events from the ring buffer to the queue until it is flushed.
 func (c *Collector) readSamples() {
 	var record ringbuf.Record
+	memories := map[int]*unwind.Memory{} // by CPU, waiting for their samples
 	c.events.SetDeadline(time.Now().Add(sampleInterval))
 	for {
 		switch err := c.events.ReadInto(&record); {
 		case err == nil:
-			c.event(record.RawSample)
+			c.event(record.RawSample, memories)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			c.events.SetDeadline(time.Now().Add(sampleInterval))
 		case errors.Is(err, ringbuf.ErrFlushed):
@@ -48,13 +52,22 @@ func (c *Collector) readSamples() {
 	}
 }
 
-// event queues one record of the ring buffer.
-func (c *Collector) event(record []byte) {
+// event queues one record of the ring buffer. A sample's stack memory comes before
+// the sample, from the same CPU and with the same time.
+func (c *Collector) event(record []byte, memories map[int]*unwind.Memory) {
 	const kindOffset = 8 // of struct event_header
-	if len(record) >= kindOffset+4 && bpf.CoreEventKind(binary.NativeEndian.Uint32(record[kindOffset:])) == bpf.CoreEventKindEVENT_CPU_SAMPLE {
-		if sample, err := cpu.Decode(record); err == nil {
-			c.queue.Push(sample.Time, sample)
-			return
+	if len(record) >= kindOffset+4 {
+		switch bpf.CoreEventKind(binary.NativeEndian.Uint32(record[kindOffset:])) {
+		case bpf.CoreEventKindEVENT_STACK_MEMORY:
+			if memory, err := unwind.Decode(record); err == nil {
+				memories[memory.CPU] = memory
+				return
+			}
+		case bpf.CoreEventKindEVENT_CPU_SAMPLE:
+			if sample, err := cpu.Decode(record); err == nil {
+				c.sample(sample, memories)
+				return
+			}
 		}
 	}
 	c.mu.Lock()
@@ -62,29 +75,66 @@ func (c *Collector) event(record []byte) {
 	c.malformed++
 }
 
-// readLifecycle moves process records to the queue, and opens what they mention
-// while it can be reached.
-func (c *Collector) readLifecycle(ctx context.Context) {
-	each := func(event lifecycle.Event) {
-		e := lifecycleEvent{event: event}
-		switch event.Kind {
-		case lifecycle.Map:
-			e.binary = c.binaries.Get(event.PID, event.Mapping)
-		case lifecycle.Exec:
-			e.container = process.Container(event.PID)
+// sample queues a sample, and has what its walk lacked made ready for the next.
+func (c *Collector) sample(s cpu.Sample, memories map[int]*unwind.Memory) {
+	if s.HasMemory {
+		memory := memories[s.CPU]
+		delete(memories, s.CPU)
+		if memory != nil && memory.Time == s.Time && c.memory.take(memory.Size()) {
+			s.Memory = memory
 		}
-		c.jit.Apply(event)
-		c.queue.Push(event.Time, e)
 	}
-	for ctx.Err() == nil {
-		if err := c.stream.Read(lifecycleInterval, each); err != nil {
+	if c.tracker.Missing(s.Process, s.Time, s.UnwindEnd, s.File, s.Memory) {
+		if err := c.stream.Wake(); err != nil {
+			c.fail(err)
+		}
+	}
+	c.queue.Push(s.Time, s)
+}
+
+// readLifecycle moves process records to the queue and to the tracker, and opens what
+// they mention while it can be reached.
+func (c *Collector) readLifecycle(ctx context.Context) {
+	for last := false; !last; {
+		if err := c.stream.Wait(lifecycleInterval); err != nil {
 			c.fail(err)
 			return
 		}
+		last = ctx.Err() != nil
+		if err := c.readBatch(); err != nil {
+			c.fail(err)
+		}
 	}
-	if err := c.stream.Read(0, each); err != nil {
-		c.fail(err)
+}
+
+// readBatch reads everything that happened until now. What happens while it reads is
+// left for the next batch: of two CPUs' events the later ones may be read first.
+func (c *Collector) readBatch() error {
+	number, now := c.tracker.Begin(), accounting.Monotonic()
+	events := c.later
+	c.later = nil
+	err := c.stream.Drain(func(event lifecycle.Event) {
+		e := unwind.Event{Event: event}
+		switch event.Kind {
+		case lifecycle.Map:
+			e.Binary = c.binaries.Get(event.PID, event.Mapping)
+		case lifecycle.Exec:
+			e.Container = process.Container(event.PID)
+		}
+		c.jit.Apply(event)
+		if event.Time < now {
+			events = append(events, e)
+			c.queue.Push(event.Time, lifecycleEvent{e, number})
+		} else {
+			c.later = append(c.later, e)
+			c.queue.Push(event.Time, lifecycleEvent{e, number + 1})
+		}
+	})
+	if len(events) > 0 || c.tracker.Waits() {
+		slices.SortStableFunc(events, func(a, b unwind.Event) int { return cmp.Compare(a.Time, b.Time) })
+		c.tracker.Apply(number, events)
 	}
+	return err
 }
 
 // replay applies what is old enough, and ends a window when its time is over.

@@ -9,9 +9,9 @@ import (
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/jit"
-	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/replay"
+	"github.com/narrows-profiler/narrows/collector/unwind"
 	"github.com/narrows-profiler/narrows/collector/window"
 )
 
@@ -22,9 +22,8 @@ const hold = 2 * time.Second
 // What is replayed, each at its time. A boundary ends a window and begins the next.
 type (
 	lifecycleEvent struct {
-		event     lifecycle.Event
-		binary    *process.Binary
-		container string
+		unwind.Event
+		batch uint64
 	}
 	assignment struct {
 		pid  uint32
@@ -63,6 +62,8 @@ type replayer struct {
 	queue     *replay.Queue[any]
 	timeline  *replay.Timeline
 	table     *process.Table
+	walker    walker
+	memory    *memoryBudget
 	windows   chan<- Window
 	source    cpu.Source
 	period    time.Duration
@@ -77,7 +78,7 @@ type replayer struct {
 	cpu       *window.Builder
 	seen      map[int]*accounting.CPU
 	outside   uint64 // samples before the first window or after the last
-	unwinding map[*process.Binary]map[string]int64
+	unwinding map[*process.Binary]*ends
 	stack     []window.Frame
 }
 
@@ -87,7 +88,7 @@ func (r *replayer) release(before uint64) {
 		case cpu.Sample:
 			r.sample(e)
 		case lifecycleEvent:
-			r.table.Apply(e.event, e.binary, e.container)
+			r.table.Apply(e.Event.Event, e.Binary, e.Container, e.batch)
 		case assignment:
 			r.table.Assign(e.pid, e.what)
 		case boundary:
@@ -98,6 +99,9 @@ func (r *replayer) release(before uint64) {
 }
 
 func (r *replayer) sample(s cpu.Sample) {
+	if s.Memory != nil {
+		defer r.memory.give(s.Memory.Size())
+	}
 	if r.opened == nil {
 		r.outside++
 		return
@@ -115,7 +119,7 @@ func (r *replayer) sample(s cpu.Sample) {
 		return
 	}
 	stack, unwind := r.resolve(p, s)
-	r.countUnwinding(stack, len(s.Kernel), unwind)
+	r.countUnwinding(stack, len(s.Kernel), unwind, s.Memory != nil)
 	benchmark, phase := r.timeline.At(s.Time)
 	r.cpu.Add(window.Labels{
 		Service: p.Service, Process: s.ProcessName, Thread: s.Thread, Container: p.Container,

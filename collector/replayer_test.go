@@ -11,6 +11,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/replay"
+	"github.com/narrows-profiler/narrows/collector/unwind"
 )
 
 const period = 10 * time.Millisecond
@@ -19,6 +20,7 @@ const period = 10 * time.Millisecond
 type replayed struct {
 	*replayer
 	windows chan Window
+	batch   uint64
 	file    *process.Binary
 }
 
@@ -35,7 +37,7 @@ func newReplayed(t *testing.T, source cpu.Source, selection Selection) *replayed
 		replayer: &replayer{
 			queue: &replay.Queue[any]{}, timeline: &replay.Timeline{}, windows: windows,
 			table: process.NewTable(nil, nil), source: source, period: period, selection: selection,
-			cgroups: map[uint64]bool{}, unwinding: map[*process.Binary]map[string]int64{},
+			cgroups: map[uint64]bool{}, unwinding: map[*process.Binary]*ends{}, memory: &memoryBudget{},
 			wall: func(ns uint64) time.Time { return time.Unix(0, int64(ns)) },
 		},
 		windows: windows,
@@ -50,14 +52,16 @@ func (r *replayed) boundary(at, idle time.Duration, count uint64, kind boundaryK
 }
 
 func (r *replayed) fork(at time.Duration, parent, pid uint32) {
-	r.queue.Push(uint64(at), lifecycleEvent{event: lifecycle.Event{Time: uint64(at), Kind: lifecycle.Fork, PID: pid, Parent: parent}})
+	r.lifecycle(lifecycle.Event{Time: uint64(at), Kind: lifecycle.Fork, PID: pid, Parent: parent})
 }
 
 func (r *replayed) mmap(at time.Duration, pid uint32, start, end uint64) {
-	r.queue.Push(uint64(at), lifecycleEvent{
-		event:  lifecycle.Event{Time: uint64(at), Kind: lifecycle.Map, PID: pid, Mapping: lifecycle.Mapping{Start: start, End: end}},
-		binary: r.file,
-	})
+	r.lifecycle(lifecycle.Event{Time: uint64(at), Kind: lifecycle.Map, PID: pid, Mapping: lifecycle.Mapping{Start: start, End: end}})
+}
+
+func (r *replayed) lifecycle(e lifecycle.Event) {
+	r.batch++
+	r.queue.Push(e.Time, lifecycleEvent{unwind.Event{Event: e, Binary: r.file}, r.batch})
 }
 
 func (r *replayed) tick(at time.Duration, pid uint32, weight uint64, user ...uint64) {

@@ -9,6 +9,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/process"
+	"github.com/narrows-profiler/narrows/collector/unwind"
 )
 
 // Report says how a recording went, beside what its windows say.
@@ -19,6 +20,12 @@ type Report struct {
 	Losses    []Loss
 	Unwinding []*Unwinding
 	Mistakes  process.Mistakes
+	// Tables and Tracking say how the kernel's walker got what it goes by; Forks which
+	// hook gives children their parents' mappings.
+	Tables   unwind.TableStatistics
+	Tracking unwind.TrackerStatistics
+	Forks    *unwind.Forks
+	ForksErr error // why there is none, if so
 	// ProgramRuns and ProgramTime are the kernel's count of what the eBPF programs
 	// took; it is part of no process's time.
 	ProgramRuns uint64
@@ -36,7 +43,10 @@ type Report struct {
 type Unwinding struct {
 	Path, BuildID string
 	Complete      int64
-	Truncated     map[string]int64 // by reason
+	// InUserSpace is how many of the complete ones the kernel did not know enough for:
+	// user space walked them, or the rest of them, in a copy of the stack.
+	InUserSpace int64
+	Truncated   map[string]int64 // by reason
 }
 
 // Loss counts what was lost for one reason.
@@ -51,6 +61,8 @@ func (c *Collector) report() (Report, error) {
 		Source: c.sampler.Source(), Attempts: c.sampler.Attempts(),
 		Unwinding: unwinding(c.replayer.unwinding), Mistakes: c.replayer.table.Mistakes(), Unreadable: c.unscanned,
 	}
+	r.Tables, r.Tracking, r.Forks = c.tables.Statistics(), c.tracker.Statistics(), c.forks
+	r.ForksErr = c.forksErr
 	r.InterruptCost, r.InterruptCostErr = c.sampler.InterruptCost()
 	counters, err := c.core.Counters()
 	if err != nil {
@@ -62,6 +74,11 @@ func (c *Collector) report() (Report, error) {
 	r.Losses = append(r.Losses,
 		Loss{"kernel", "process records: ring full", c.stream.Lost()},
 		Loss{"user space", "malformed event", c.malformed},
+		Loss{"user space", "stack memory dropped: too much waits", c.memory.dropped.Load()},
+		Loss{"user space", "process has too many mappings to be unwound in the kernel", r.Tracking.TooMany},
+		Loss{"user space", "no room in the kernel for a process's mappings", r.Tracking.Full},
+		Loss{"user space", "no room in the kernel for an unwind table", r.Tables.NoRoom},
+		Loss{"user space", "unwind table put out of the kernel for another", r.Tables.PutOut},
 		Loss{"user space", "event came too late to be ordered", c.queue.Late()},
 	)
 	r.JIT = c.jit.Counts()
@@ -71,7 +88,7 @@ func (c *Collector) report() (Report, error) {
 
 // unwinding adds up by file: one that was mapped before and after the start of the
 // recording is known twice.
-func unwinding(byBinary map[*process.Binary]map[string]int64) []*Unwinding {
+func unwinding(byBinary map[*process.Binary]*ends) []*Unwinding {
 	type name struct{ path, buildID string }
 	sums := map[name]*Unwinding{}
 	for b, ends := range byBinary {
@@ -87,12 +104,10 @@ func unwinding(byBinary map[*process.Binary]map[string]int64) []*Unwinding {
 			u = &Unwinding{Path: n.path, BuildID: n.buildID, Truncated: map[string]int64{}}
 			sums[n] = u
 		}
-		for end, count := range ends {
-			if end == "" {
-				u.Complete += count
-			} else {
-				u.Truncated[end] += count
-			}
+		u.Complete += ends.complete
+		u.InUserSpace += ends.inUser
+		for reason, count := range ends.truncated {
+			u.Truncated[reason] += count
 		}
 	}
 	return slices.SortedFunc(maps.Values(sums), func(a, b *Unwinding) int {

@@ -6,6 +6,7 @@ import (
 	"github.com/narrows-profiler/narrows/bpf"
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/process"
+	"github.com/narrows-profiler/narrows/collector/unwind"
 	"github.com/narrows-profiler/narrows/collector/window"
 )
 
@@ -18,34 +19,68 @@ var unwindEnds = map[bpf.CoreUnwindEnd]string{
 	bpf.CoreUnwindEndUNWIND_NOT_ASCENDING:     "frames do not ascend",
 	bpf.CoreUnwindEndUNWIND_TOO_DEEP:          "too deep",
 	bpf.CoreUnwindEndUNWIND_COMPAT:            "32-bit process",
+	bpf.CoreUnwindEndUNWIND_BAD_ADDRESS:       outsideCode,
+	bpf.CoreUnwindEndUNWIND_NO_RULE:           "rule needs an unknown register",
+	bpf.CoreUnwindEndUNWIND_NO_PROCESS:        "mappings not known",
+	bpf.CoreUnwindEndUNWIND_NO_MAPPING:        outsideCode,
+	bpf.CoreUnwindEndUNWIND_NO_TABLE:          "table not loaded",
+	unwind.ShortMemory:                        "stack deeper than its copy",
 }
 
-// outsideCode is the reason for cutting a stack at an address that no executable
-// mapping holds: what lies behind it was read from garbage.
-const outsideCode = "return address outside code"
+const (
+	// outsideCode is the reason for cutting a stack at an address that no executable
+	// mapping holds: what lies behind it was read from garbage.
+	outsideCode = "return address outside code"
+	// changedMeanwhile is the reason for cutting a stack at an address in a mapping
+	// that the kernel's walker could not know yet: it went by what was there before.
+	changedMeanwhile = "mappings changed meanwhile"
+)
+
+// walker continues a walk in user space.
+type walker interface {
+	// Walk appends the addresses of the callers of the frame that memory begins with.
+	Walk(frames []uint64, memory *unwind.Memory, find func(address uint64) (process.Mapping, bool)) ([]uint64, bpf.CoreUnwindEnd)
+}
 
 // resolve turns a sample's addresses into frames, kernel frames first. The stack
 // is valid until the next call.
-func (r *replayer) resolve(p *process.Process, s cpu.Sample) (stack []window.Frame, unwind string) {
+func (r *replayer) resolve(p *process.Process, s cpu.Sample) (stack []window.Frame, reason string) {
 	stack = r.stack[:0]
 	for i, address := range s.Kernel {
 		stack = append(stack, window.Frame{Address: callSite(address, i)})
 	}
-	unwind = unwindEnds[s.UnwindEnd]
-	if unwind == "" && s.UnwindEnd > bpf.CoreUnwindEndUNWIND_NO_USER_STACK {
-		unwind = fmt.Sprintf("unwinder's code %d", s.UnwindEnd)
+	frames, end := s.User, s.UnwindEnd
+	stack, reason = r.resolveUser(stack, p, s.Time, frames, 0, s.Version)
+	if reason == "" && s.Memory != nil {
+		known := len(frames)
+		frames, end = r.walker.Walk(frames, s.Memory, p.Find)
+		stack, reason = r.resolveUser(stack, p, s.Time, frames, known, 0)
 	}
-	for i, address := range s.User {
-		address = callSite(address, i)
-		m, ok := p.Find(address)
-		if !ok {
-			unwind = outsideCode
-			break
-		}
-		stack = append(stack, r.frame(p, m, address, s.Time))
+	if reason == "" {
+		reason = unwindEnds[end]
+	}
+	if reason == "" && end > bpf.CoreUnwindEndUNWIND_NO_USER_STACK {
+		reason = fmt.Sprintf("unwinder's code %d", end)
 	}
 	r.stack = stack
-	return stack, unwind
+	return stack, reason
+}
+
+// resolveUser appends user frames from the given one on, and says why not all, if so.
+// version is that of the mappings which a walk in the kernel went by, else 0.
+func (r *replayer) resolveUser(stack []window.Frame, p *process.Process, time uint64, frames []uint64, from int, version uint64) ([]window.Frame, string) {
+	for i := from; i < len(frames); i++ {
+		address := callSite(frames[i], i)
+		m, ok := p.Find(address)
+		if !ok {
+			return stack, outsideCode
+		}
+		stack = append(stack, r.frame(p, m, address, time))
+		if version != 0 && m.Batch > unwind.Batch(version) && i+1 < len(frames) {
+			return stack, changedMeanwhile
+		}
+	}
+	return stack, ""
 }
 
 // frame is a user frame: a place in a file, or, in memory without one, what the program
@@ -70,19 +105,34 @@ func callSite(address uint64, depth int) uint64 {
 	return address
 }
 
+// ends is how stacks ended.
+type ends struct {
+	complete  int64
+	inUser    int64 // complete ones of which user space walked a part
+	truncated map[string]int64
+}
+
 // countUnwinding keeps how stacks ended, by the file in which they began; nil
 // stands for an unknown one.
-func (r *replayer) countUnwinding(stack []window.Frame, kernel int, unwind string) {
+func (r *replayer) countUnwinding(stack []window.Frame, kernel int, reason string, inUser bool) {
 	var file *process.Binary
 	if kernel < len(stack) {
 		file = stack[kernel].Binary
-	} else if unwind == "" {
+	} else if reason == "" {
 		return // the kernel's own work
 	}
-	ends := r.unwinding[file]
-	if ends == nil {
-		ends = map[string]int64{}
-		r.unwinding[file] = ends
+	e := r.unwinding[file]
+	if e == nil {
+		e = &ends{truncated: map[string]int64{}}
+		r.unwinding[file] = e
 	}
-	ends[unwind]++
+	switch {
+	case reason != "":
+		e.truncated[reason]++
+	case inUser:
+		e.inUser++
+		fallthrough
+	default:
+		e.complete++
+	}
 }

@@ -199,6 +199,20 @@ func compareNames(a, b Bottleneck) int {
 		strings.Compare(a.Function, b.Function), strings.Compare(a.Binary, b.Binary))
 }
 
+// Foremost returns the n foremost places of a service over all benchmarks, each
+// function once, among those that Ranked shows.
+func (r *Report) Foremost(service string, n int) []Bottleneck {
+	var all []Bottleneck
+	for i := range r.Ranked {
+		for j := range r.Ranked[i].Services {
+			if s := &r.Ranked[i].Services[j]; s.Service == service {
+				all = append(all, s.Bottlenecks...)
+			}
+		}
+	}
+	return foremost(all, n)
+}
+
 // foremost orders the places of all services and benchmarks and returns the
 // first n, each function of a service once.
 func foremost(all []Bottleneck, n int) []Bottleneck {

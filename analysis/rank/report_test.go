@@ -3,6 +3,7 @@ package rank
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -249,6 +250,27 @@ func TestTopListsAFunctionOnce(t *testing.T) {
 	}
 	if r.Top[0].Share != 0.9 || len(r.Top[0].AlsoIn) != 1 || r.Top[0].AlsoIn[0].Share != 0.6 {
 		t.Errorf("matmul has %v, and elsewhere %+v", r.Top[0].Share, r.Top[0].AlsoIn)
+	}
+}
+
+func TestForemostOfOneService(t *testing.T) {
+	second, vault := "benchmark=RSUReadBenchmark", "service=sigmavault"
+	b := newBuilder().
+		add("matmul;main", 600, first, ryot).add("softmax;main", 300, first, ryot).add("exp;main", 100, first, ryot).
+		add("matmul;main", 900, second, ryot).add("seal;main", 950, second, vault).add("open;main", 50, second, vault)
+	r := rankAll(t, nil, b)
+	before := names(r.Ranked[0].Services[0].Bottlenecks)
+	if got := r.Foremost("ryot", 2); !slices.Equal(names(got), []string{"matmul", "softmax"}) || got[0].Share != 1 || len(got[0].AlsoIn) != 1 || got[0].AlsoIn[0].Share != 0.6 {
+		t.Errorf("of ryot: %+v", got)
+	}
+	if got := names(r.Foremost("sigmavault", 3)); !slices.Equal(got, []string{"seal", "open"}) {
+		t.Errorf("of sigmavault: %v", got)
+	}
+	if got := r.Foremost("agents", 3); len(got) != 0 {
+		t.Errorf("of a service that did not run: %v", names(got))
+	}
+	if after := names(r.Ranked[0].Services[0].Bottlenecks); !slices.Equal(before, after) {
+		t.Errorf("asking changed the report from %v to %v", before, after)
 	}
 }
 

@@ -164,6 +164,15 @@ func (r result) value() string {
 	return withUnit(number(*v), r.unit())
 }
 
+// qualified is the value, with what it means nothing without: of a compression ratio
+// whether what was compressed came back.
+func (r result) qualified() string {
+	if trip := r.document.RoundTrip; trip != nil && metrics.IsRatio(r.metric) && r.document.Metrics[r.metric] != nil {
+		return fmt.Sprintf("%s, lossless: %s", r.value(), trip.Lossless)
+	}
+	return r.value()
+}
+
 // interval prints the metric's interval and its confidence, or "unknown".
 func (r result) interval() string {
 	ci, ok := r.document.CI[r.metric]
@@ -189,8 +198,11 @@ func (r result) unit() string {
 	if r.target != nil && r.target.Unit != "" {
 		return r.target.Unit
 	}
+	if metrics.IsRatio(r.metric) {
+		return ":1"
+	}
 	for _, known := range []struct{ suffix, unit string }{
-		{"_mb_per_s", "MB/s"}, {"_per_second", "/s"}, {"_ms", "ms"}, {"_us", "us"}, {"_mb", "MB"}, {"_bytes", "bytes"}, {"_percent", "%"}, {"_seconds", "s"},
+		{"_mb_per_s", "MB/s"}, {"_ms_per_mb", "ms/MB"}, {"_per_second", "/s"}, {"_ms", "ms"}, {"_us", "us"}, {"_mb", "MB"}, {"_bytes", "bytes"}, {"_percent", "%"}, {"_seconds", "s"},
 	} {
 		if strings.HasSuffix(r.metric, known.suffix) {
 			return known.unit

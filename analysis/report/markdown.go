@@ -22,6 +22,7 @@ func Markdown(w io.Writer, d *Data) error {
 	m.baselines(d)
 	m.hotspots(d)
 	m.ranking(d)
+	m.calibration(d.Session)
 	m.accounting(d)
 	m.limitations(d)
 	m.files(d)
@@ -62,7 +63,7 @@ func benchmarkSentence(d *metrics.Document) markup {
 		var parts []string
 		for i := range d.Targets {
 			r := result{d, d.Targets[i].Metric, &d.Targets[i]}
-			parts = append(parts, string(code(r.metric)+" is "+text(r.value())+", target "+text(r.target.Comparison+" "+withUnit(number(r.target.Value), r.target.Unit))))
+			parts = append(parts, string(code(r.metric)+" is "+text(r.qualified())+", target "+text(r.target.Comparison+" "+withUnit(number(r.target.Value), r.target.Unit))))
 		}
 		sentence += markup("; " + strings.Join(parts, "; "))
 	}
@@ -118,14 +119,16 @@ func (m *document) baselines(d *Data) {
 	for _, r := range d.targets() {
 		rows = append(rows, []markup{code(r.document.Benchmark), text(known(r.document.Service)), code(r.metric),
 			text(r.target.Comparison + " " + withUnit(number(r.target.Value), r.target.Unit)),
-			text(r.value()), text(r.interval()), markup(count(int64(r.document.N))), markup("**") + text(string(r.target.Verdict)) + "**", text(r.why())})
+			text(r.qualified()), text(r.interval()), markup(count(int64(r.document.N))), markup("**") + text(string(r.target.Verdict)) + "**", text(r.why())})
 	}
 	m.table([]markup{"Benchmark", "Service", "Metric", "Target", ">Value", ">Interval", ">n", "Verdict", "Why"}, rows)
+
+	m.trips(d)
 
 	m.heading(3, "Other measurements")
 	rows = nil
 	for _, r := range d.others() {
-		rows = append(rows, []markup{code(r.document.Benchmark), code(r.metric), text(r.value()), text(r.interval()), text(r.why())})
+		rows = append(rows, []markup{code(r.document.Benchmark), code(r.metric), text(r.qualified()), text(r.interval()), text(r.why())})
 	}
 	m.table([]markup{"Benchmark", "Metric", ">Value", ">Interval", "Why unknown"}, rows)
 
@@ -138,6 +141,50 @@ func (m *document) baselines(d *Data) {
 			markup(count(int64(o.Load.WarmupRequests))), text(positiveNumber(o.Load.DurationSeconds, "s")), text(failures(o))})
 	}
 	m.table([]markup{"Benchmark", "Status", "Arrivals", ">Rate", ">Concurrency", ">Warm-up requests", ">Duration", "Failed requests"}, rows)
+	m.generators(d)
+}
+
+// generators shows how well the load generator kept to its schedule, and what it
+// adds to latencies by itself.
+func (m *document) generators(d *Data) {
+	m.heading(3, "What the load generator itself adds")
+	m.paragraph("Lateness is that of this run's sends. The rest was measured after it: the same code sent requests to a server that answers at once. The network between them and that server's own work are in it, so it is an upper bound. 1 core is a CPU that is busy all the time; while a recording runs, the generator's process records as well.")
+	var rows [][]markup
+	for i := range d.Metrics {
+		l := &d.Metrics[i].Load
+		row := []markup{code(d.Metrics[i].Benchmark),
+			text(withUnit(number(l.OwnLateP50Ms), "ms") + ", " + withUnit(number(l.OwnLateP99Ms), "ms")), text(cores(l.GeneratorCPURatio))}
+		if own := l.Generator; own != nil {
+			row = append(row, text(addition(own)), text(closedOr(own.Concurrency, own.RatePerSecond)), text(cores(own.CPURatio)), "")
+		} else {
+			row = append(row, "unknown", "unknown", "unknown", text(known(l.GeneratorUnknown)))
+		}
+		rows = append(rows, row)
+	}
+	m.table([]markup{"Benchmark", ">Late (median, 99th percentile)", ">CPU", ">Added", ">At", ">CPU at that rate", "Why unknown"}, rows)
+}
+
+func cores(ratio float64) string { return fmt.Sprintf("%.3f cores", ratio) }
+
+// closedOr names the load of a closed loop, or else that of an open one.
+func closedOr(concurrency int, rate float64) string {
+	if concurrency > 0 {
+		return fmt.Sprintf("%s at a time", count(int64(concurrency)))
+	}
+	return withUnit(number(rate), "requests/s")
+}
+
+// trips says of each benchmark of compression whether the texts came back.
+func (m *document) trips(d *Data) {
+	var items []markup
+	for i := range d.Metrics {
+		if trip := d.Metrics[i].RoundTrip; trip != nil {
+			items = append(items, code(d.Metrics[i].Benchmark)+markup(": lossless: ")+text(trip.String()))
+		}
+	}
+	if len(items) > 0 {
+		m.list(items)
+	}
 }
 
 func positiveNumber(v float64, unit string) string {

@@ -38,11 +38,15 @@ func TestTerminalSaysWhatWasFound(t *testing.T) {
 		`ttft_p95_ms < 100 ms +142\.7 ms +138\.1 to 149\.9 ms \(95 %\) +missed`,
 		`tokens_per_second > 50 tokens/s +51\.34 tokens/s +49\.6 to 53\.1 tokens/s \(95 %\) +undecided\n +because the interval holds 50 tokens/s`,
 		`280 of 300 answers valid`,
+		`a program of known split was off by 0\.4 points at most in 3,009 samples \(chance\s+explains 2\.6\)`,
+		`the load generator itself adds 0\.2421 ms \(median\), 1\.096 ms \(99th percentile\) to each latency`,
+		`what the load generator itself adds is unknown: the null server did not start`,
 		`(?m)^   1  5\d\.\d %    \d\d\.\d to \d\d\.\d %     1,\d\d\d  llama\.\(\*Model\)\.matmul +forward\.go:10$`,
 		`(?m)^   3  1\d\.\d %    .* llama\.softmax `,
 		`1 is CRITICAL: `, `saves at most 5\d\.\d % `,
-		`not shown: 1 function with fewer than 30 samples`,
-		`Recorded 60\.0 s: 99\.6 % of the machine's 61\.4 s CPU time seen, 240\.0 ms lost; recording cost 1\.2 s\s+CPU time \(1\.0 % of the machine\), 86\.0 MiB`,
+		`FirstTokenLatencyBenchmark: 27\.0 s in 2,700 samples, 88\.2 % of all recorded; 1 not shown \(0\.6 %\)`,
+		`(?m)^ +in FirstTokenLatencyBenchmark, 71\.1 % in TokenGenerationBenchmark$`,
+		`Recorded 60\.0 s: 99\.6 % of the machine's 61\.4 s CPU time seen, 240\.0 ms lost; recording and making\s+the load cost 1\.2 s CPU time \(1\.0 % of the machine\), 86\.0 MiB`,
 	} {
 		if !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("the summary has nothing like %q:\n%s", want, out)
@@ -75,6 +79,11 @@ func TestMarkdownHoldsEveryPart(t *testing.T) {
 		"## Bottlenecks, most urgent first", "## Accounting and losses", "## Limitations of this recording", "## Files",
 		"| `FirstTokenLatencyBenchmark` | ryot | `ttft_p95_ms` | &lt; 100 ms | 142.7 ms | 138.1 to 149.9 ms (95 %) | 280 | **missed** |",
 		"| `FirstTokenLatencyBenchmark` | `ttft_p99_ms` | unknown | unknown | a p99 needs 299 answers, there are 280 |",
+		"| `FirstTokenLatencyBenchmark` | 0.061 ms, 0.42 ms | 0.012 cores | 0.2421 ms (median), 1.096 ms (99th percentile) | 150 requests/s | 0.067 cores |",
+		"| `TokenGenerationBenchmark` | 0 ms, 0 ms | 0.000 cores | unknown | unknown | unknown | the null server did not start |",
+		"## How sure the instrument is", "| CPU split | third | 30.0 % | 30.4 % | +0.4 | up to 2.6 | 3,009 | within chance |",
+		"| callers of leaves | stacks with the caller | 100.0 % | 0.0 % | -100.0 | up to 1.0 | 900 | beyond chance |",
+		"| price of a tick | eBPF program | - | 2.8 us | - | - | 6,000 | measured |",
 		"### 1. CRITICAL: `" + module + "(*Model).matmul`",
 		"`" + module + "(*Model).Forward` in 100.0 % of its time",
 		"go tool pprof -symbolize=none -sample_index=cpu -relative_percentages -tagfocus='^benchmark:FirstTokenLatencyBenchmark$,^service:ryot$' -peek=",
@@ -175,6 +184,7 @@ func planted(t testing.TB, d *Data, name string) *Data {
 	s.NarrowsVersion, s.Reason, s.Status = name, name, session.Failed
 	s.CommandLine = []string{name}
 	s.Warnings = []string{name}
+	s.Calibration = []session.Check{{Name: name, What: name, Unit: name, Reason: name, Verdict: session.CheckVerdict(name), Values: []session.CheckValue{session.NewCheckValue(name, 1, 2, 3), session.NewCheckValue(name, 1, 2, 3)}}}
 	s.Losses = []session.Loss{{Reason: name, Count: 1, Where: name}}
 	s.Services = []session.Service{{Name: name, URL: name, TargetKind: name}}
 	s.Signals = []session.Signal{{Signal: name, Backend: name, Why: name, Tried: []session.Attempt{{Backend: name, Error: name}}}}
@@ -186,6 +196,7 @@ func planted(t testing.TB, d *Data, name string) *Data {
 	m.Metrics = map[string]*float64{name: pointer(1), "other" + name: nil}
 	m.Unavailable = map[string]string{"other" + name: name}
 	m.Targets = []metrics.Target{{Metric: name, Comparison: name, Unit: name, Verdict: metrics.Verdict(name), Reason: name}}
+	m.Load.Generator, m.Load.GeneratorUnknown = nil, name
 	m.Load.Model, m.Notes = name, []string{name}
 	ranking := *d.Ranking
 	b := ranking.Top[0]
@@ -309,6 +320,54 @@ func checkPrintable(t testing.TB, out, name string) {
 	for line := range strings.Lines(out) {
 		if line = strings.TrimSuffix(line, "\n"); clean(line) != line {
 			t.Errorf("%q leaves unprintable characters: %q", name, line)
+		}
+	}
+}
+
+func TestCalibrationIsPrinted(t *testing.T) {
+	var out bytes.Buffer
+	must(t, Calibration(&out, record(t).Session.Calibration))
+	for _, want := range []string{
+		`(?m)^CPU split: a program counts its own time$`,
+		`(?m)^  third +30\.0 % +30\.4 % +\+0\.4 +up to 2\.6$`,
+		`(?m)^  3,009 samples; within chance$`,
+		`(?m)^  900 samples; WARNING: beyond chance: none was seen$`,
+		`(?m)^  eBPF program +- +2\.8 us +- +-$`,
+	} {
+		if !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("nothing like %q in\n%s", want, out.String())
+		}
+	}
+}
+
+// A compression ratio is never shown without whether the texts came back.
+func TestRatiosAreQualified(t *testing.T) {
+	for _, test := range []struct {
+		trip     *metrics.RoundTrip
+		terminal string
+		markdown string
+	}{
+		{metrics.NewRoundTrip(400, 400, ""), "  lossless: true (400 of 400 texts came back as they were)\n", "3.039:1, lossless: true"},
+		{metrics.NewRoundTrip(400, 399, ""), "  lossless: false (399 of 400 texts came back as they were)\n", "3.039:1, lossless: false"},
+		{metrics.NewRoundTrip(0, 0, "the service does not decode"), "  lossless: unverified (the service does not decode)\n", "3.039:1, lossless: unverified"},
+	} {
+		d := record(t)
+		m := &d.Metrics[0]
+		m.RoundTrip = test.trip
+		m.Metrics["compression_ratio"], m.Metrics["compression_ratio_code"] = pointer(3.0391), pointer(3.0391)
+		m.Targets = []metrics.Target{{Metric: "compression_ratio", Comparison: ">", Value: 3, Unit: ":1", Verdict: metrics.Met, Reason: "it is"}}
+		if out := terminalText(t, d, false); !strings.Contains(out, test.terminal) || !regexp.MustCompile(`compression_ratio > 3:1 +3\.039:1 `).MatchString(out) {
+			t.Errorf("%s:\n%s", test.trip, out)
+		}
+		out := markdownText(t, d)
+		for line := range strings.Lines(out) {
+			if strings.Contains(line, "3.039") && !strings.Contains(line, test.markdown) {
+				t.Errorf("%s: %s", test.trip, line)
+			}
+		}
+		// Once as a target, once among the others, and once in the summary.
+		if n := strings.Count(out, test.markdown); n != 3 {
+			t.Errorf("%s: shown %d times:\n%s", test.trip, n, out)
 		}
 	}
 }

@@ -88,9 +88,12 @@ func documents() []metrics.Document {
 	a.CI = map[string]metrics.Interval{"ttft_p95_ms": {Low: 138.1, High: 149.9, Confidence: 0.95, Method: "order statistics"}, "ttft_p50_ms": {Low: 117.2, High: 119.9, Confidence: 0.95, Method: "order statistics"}}
 	a.Targets = []metrics.Target{{Metric: "ttft_p95_ms", Comparison: "<", Value: 100, Unit: "ms", Verdict: metrics.Missed, Reason: "the whole interval is above 100 ms"}}
 	a.Notes = []string{"the service gave no token count for 3 of 280 answers; their content chunks were counted"}
+	a.Load.OwnLateP50Ms, a.Load.OwnLateP99Ms, a.Load.GeneratorCPURatio = 0.061, 0.42, 0.0123
+	a.Load.Generator = &metrics.Generator{RatePerSecond: 150, Requests: 300, ExchangeP50Ms: 0.19, ExchangeP99Ms: 0.7, AddedP50Ms: 0.2421, AddedP99Ms: 1.096, CPURatio: 0.067}
 	a.N, a.Errors = 280, map[string]int{"timeout": 20}
 	b := base
 	b.Benchmark = "TokenGenerationBenchmark"
+	b.Load.GeneratorUnknown = "the null server did not start"
 	b.Metrics = map[string]*float64{"ttft_mean_ms": pointer(119), "ttft_p50_ms": nil, "ttft_p95_ms": nil, "ttft_p99_ms": nil, "tokens_per_second": pointer(51.34), "peak_memory_mb": pointer(1240.5), "gpu_utilization_percent": nil}
 	b.Unavailable = map[string]string{"ttft_p50_ms": "not measured by this benchmark", "ttft_p95_ms": "not measured by this benchmark", "ttft_p99_ms": "not measured by this benchmark", "gpu_utilization_percent": "no GPU was found"}
 	b.CI = map[string]metrics.Interval{"tokens_per_second": {Low: 49.6, High: 53.1, Confidence: 0.95, Method: "bootstrap"}}
@@ -140,6 +143,14 @@ func record(t testing.TB) *Data {
 		OwnCost:    &session.OwnCost{CPUUserSeconds: 0.9, CPUSystemSeconds: 0.3, EBPFRunSeconds: 0.02, EBPFRuns: 11880, PeakMemoryBytes: 86 << 20},
 		Unwinding:  []session.Unwinding{{File: "/usr/local/bin/narrows", BuildID: "abc", Complete: 5890, Truncated: map[string]int64{"no frame pointer": 12}}},
 		Symbols:    []session.Symbols{{File: "/usr/local/bin/narrows", BuildID: "abc", Named: 41230, Unnamed: map[string]int64{"no symbol covers the address": 3}}},
+		Calibration: []session.Check{
+			{Name: "CPU split", What: "a program counts its own time", Samples: 3009, Unit: "%", Verdict: session.WithinChance, Reason: "no value is far",
+				Values: []session.CheckValue{session.NewCheckValue("half", 49.9, 49.8, 2.8), session.NewCheckValue("third", 30, 30.4, 2.6)}},
+			{Name: "callers of leaves", What: "a leaf's caller is known", Samples: 900, Unit: "%", Verdict: session.BeyondChance, Reason: "none was seen",
+				Values: []session.CheckValue{session.NewCheckValue("stacks with the caller", 100, 0, 1)}},
+			{Name: "price of a tick", What: "of one sample", Samples: 6000, Unit: "us", Verdict: session.JustMeasured, Reason: "there is no truth to compare with",
+				Values: []session.CheckValue{{Name: "eBPF program", Seen: 2.82}}},
+		},
 		Services:   []session.Service{{Name: "ryot", PID: 4242, TargetKind: "reference", URL: "http://127.0.0.1:8000"}},
 		Benchmarks: []session.Benchmark{{Benchmark: "FirstTokenLatencyBenchmark", Start: start, End: start.Add(30 * time.Second)}},
 	}))

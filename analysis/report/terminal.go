@@ -3,11 +3,9 @@ package report
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/narrows-profiler/narrows/analysis/rank"
 	"github.com/narrows-profiler/narrows/workloads/metrics"
 )
 
@@ -22,47 +20,24 @@ type terminal struct {
 }
 
 // Terminal prints the summary of a session as plain text of at most 100
-// columns: each benchmark against its targets with the places that used most
-// CPU time, then what was lost and what the recording cost. With colour,
-// verdicts are coloured by ANSI escapes.
+// columns: each benchmark against its targets, then the places of each service
+// that hold it back most, then what was lost and what the recording cost. With
+// colour, verdicts are coloured by ANSI escapes.
 func Terminal(w io.Writer, d *Data, colour bool) error {
 	t := &terminal{w: w, colour: colour}
 	for i := range d.Metrics {
 		t.benchmark(&d.Metrics[i])
-		if d.Ranking == nil {
-			t.line("  CPU time: not recorded")
-		} else if m := ranked(d.Ranking, d.Metrics[i].Benchmark); m != nil {
-			t.services(d.Ranking, m)
-		}
 		t.line("")
 	}
-	if d.Ranking != nil {
-		for i := range d.Ranking.Ranked {
-			m := &d.Ranking.Ranked[i]
-			if slices.ContainsFunc(d.Metrics, func(o metrics.Document) bool { return o.Benchmark == m.Benchmark }) {
-				continue
-			}
-			if m.Benchmark == "" {
-				t.line("Where CPU time went")
-			} else {
-				t.line("%s", shorten(clean(m.Benchmark), columns))
-				t.wrapped("  ", "target: "+m.VerdictReason)
-			}
-			t.services(d.Ranking, m)
-			t.line("")
-		}
+	switch {
+	case d.Ranking == nil:
+		t.line("CPU time: not recorded")
+		t.line("")
+	default:
+		t.places(d)
 	}
 	t.footer(d)
 	return t.err
-}
-
-// ranked returns a benchmark's part of the ranking, or nil.
-func ranked(r *rank.Report, benchmark string) *rank.Measured {
-	i := slices.IndexFunc(r.Ranked, func(m rank.Measured) bool { return m.Benchmark == benchmark })
-	if i < 0 {
-		return nil
-	}
-	return &r.Ranked[i]
 }
 
 // line prints one line, its end trimmed.
@@ -108,6 +83,10 @@ func (t *terminal) benchmark(m *metrics.Document) {
 	if m.StatusReason != "" {
 		t.wrapped("  ", m.StatusReason)
 	}
+	defer t.generator(m)
+	if m.RoundTrip != nil {
+		t.wrapped("  ", "lossless: "+m.RoundTrip.String())
+	}
 	if len(m.Targets) == 0 {
 		t.line("  no target")
 		return
@@ -119,6 +98,16 @@ func (t *terminal) benchmark(m *metrics.Document) {
 		if r.target.Verdict == metrics.Undecided || m.Metrics[r.metric] == nil {
 			t.wrapped("    ", "because "+known(r.why()))
 		}
+	}
+}
+
+// generator prints what the load generator added by itself, where that was asked.
+func (t *terminal) generator(m *metrics.Document) {
+	switch own := m.Load.Generator; {
+	case own != nil:
+		t.wrapped("  ", "the load generator itself adds "+addition(own)+" to each latency")
+	case m.Load.GeneratorUnknown != "":
+		t.wrapped("  ", "what the load generator itself adds is unknown: "+m.Load.GeneratorUnknown)
 	}
 }
 
@@ -137,62 +126,13 @@ func (t *terminal) verdict(v metrics.Verdict) string {
 	return text
 }
 
-// services prints where each service's CPU time went.
-func (t *terminal) services(r *rank.Report, m *rank.Measured) {
-	if len(m.Services) == 0 {
-		t.line("  CPU time: no sample was taken")
-	}
-	for i := range m.Services {
-		s := &m.Services[i]
-		name, part := s.Service, fmt.Sprintf(", %s of all that was recorded", percent(s.RecordedShare))
-		if name == "" {
-			name, part = "all recorded processes", ""
-		}
-		t.wrapped("  ", fmt.Sprintf("CPU time of %s: %s in %s%s", name, cpuTime(s.CPUNS), plural(s.Samples, "sample"), part))
-		if len(s.Bottlenecks) > 0 {
-			t.line("     %s  %s %s  %s %s", padLeft("share", 7), padLeft(fmt.Sprintf("%.4g %% interval", 100*r.Confidence), 16), padLeft("samples", 9), pad("function", 34), "where")
-		}
-		for j := range s.Bottlenecks {
-			b := &s.Bottlenecks[j]
-			t.line("  %2d %s  %s %s  %s %s", j+1, padLeft(percent(b.Share), 7), padLeft(span(b.Interval), 16), padLeft(count(b.Samples), 9), pad(brief(b.Function), 34), shorten(clean(where(b)), 23))
-		}
-		if len(s.Bottlenecks) > 0 {
-			b := &s.Bottlenecks[0]
-			t.wrapped("     ", fmt.Sprintf("1 is %s: %s", b.Priority, b.PriorityReason))
-			t.wrapped("     ", fmt.Sprintf("making it free saves at most %s of this CPU time%s", percent(b.Payoff.SavingAtMost), timesFaster(b.Payoff)))
-		}
-		if s.SuppressedPlaces > 0 {
-			t.line("     not shown: %s with fewer than %s, %s together", plural(int64(s.SuppressedPlaces), "function"), plural(r.MinSamples, "sample"), percent(ratio(s.SuppressedNS, s.CPUNS)))
-		}
-	}
-}
-
-// timesFaster prints the bound of a speed-up where there is one.
-func timesFaster(p rank.Payoff) string {
-	if p.SpeedupAtMost == nil {
-		return ""
-	}
-	return fmt.Sprintf(", a speed-up of at most %.2f times", *p.SpeedupAtMost)
-}
-
-// brief drops the folders of a Go import path from a function's name:
-// "example.org/a/b.(*T).f" becomes "b.(*T).f".
-func brief(function string) string {
-	end := strings.IndexAny(function, "([")
-	if end < 0 {
-		end = len(function)
-	}
-	slash := strings.LastIndexByte(function[:end], '/')
-	if slash < 0 || strings.ContainsFunc(function[:slash], func(r rune) bool { return strings.ContainsRune(" :<>&*,", r) }) {
-		return function
-	}
-	return function[slash+1:]
-}
-
 // footer prints what was lost, what the recording cost, and its warnings.
 func (t *terminal) footer(d *Data) {
 	s := d.Session
 	t.wrapped("", fmt.Sprintf("Recorded %s: %s; %s", duration(s.Duration()), seen(d), ownCost(d)))
+	if sure := sureness(s); sure != "" {
+		t.wrapped("  ", sure)
+	}
 	if s.Reason != "" {
 		t.wrapped("", fmt.Sprintf("the session is %s: %s", s.Status, s.Reason))
 	}
@@ -217,7 +157,11 @@ func ownCost(d *Data) string {
 		return "what the recording cost is unknown"
 	}
 	cpu := c.CPUUserSeconds + c.CPUSystemSeconds + c.EBPFRunSeconds
-	text := fmt.Sprintf("recording cost %s CPU time", cpuTime(int64(cpu*1e9)))
+	what := "recording"
+	if len(d.Metrics) > 0 { // the load comes from the process that records
+		what += " and making the load"
+	}
+	text := fmt.Sprintf("%s cost %s CPU time", what, cpuTime(int64(cpu*1e9)))
 	if all := d.Session.Duration().Seconds() * float64(d.Session.Host.CPUsOnline); all > 0 {
 		text += fmt.Sprintf(" (%s of the machine)", percent(cpu/all))
 	}

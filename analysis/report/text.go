@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/narrows-profiler/narrows/analysis/rank"
+	"github.com/narrows-profiler/narrows/workloads/metrics"
 )
 
 // clean makes text safe to print on one line: control and formatting
@@ -82,9 +83,10 @@ func plural(n int64, noun string) string {
 	return count(n) + " " + noun + "s"
 }
 
+// withUnit prints a number with its unit; that of a ratio is ":1".
 func withUnit(value, unit string) string {
-	if unit == "" {
-		return value
+	if unit == "" || strings.HasPrefix(unit, ":") {
+		return value + unit
 	}
 	return value + " " + unit
 }
@@ -193,4 +195,9 @@ func commandLine(words []string) string {
 		}
 	}
 	return strings.Join(quoted, " ")
+}
+
+// addition says what a load generator adds to latencies by itself.
+func addition(own *metrics.Generator) string {
+	return fmt.Sprintf("%s ms (median), %s ms (99th percentile)", number(own.AddedP50Ms), number(own.AddedP99Ms))
 }

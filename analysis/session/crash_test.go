@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // wholeMetrics is a document without a measured field.
-const wholeMetrics = `{"schema_version":1,"service":"agents","benchmark":"Whole","timestamp":"2026-03-04T05:06:07Z","iterations":7,"n":7,
+const wholeMetrics = `{"schema_version":1,"service":"other","benchmark":"Whole","timestamp":"2026-03-04T05:06:07Z","iterations":7,"n":7,
 "status":"complete","target_kind":"reference","provenance":{},"load":{"model":"open-loop"},"metrics":{},"unavailable":{},"ci":{},"targets":[],"errors":{}}`
 
 // writeAndWait leaves two whole windows, one whole file and one file between

@@ -104,7 +104,10 @@ type Summary struct {
 	Symbols        []Symbols   `json:"symbols"`
 	Services       []Service   `json:"services"`
 	Benchmarks     []Benchmark `json:"benchmarks"`
-	Warnings       []string    `json:"warnings"`
+	// Calibration is what was known on this host before the recording, and how
+	// Narrows saw it; empty if that was not tried.
+	Calibration []Check  `json:"calibration"`
+	Warnings    []string `json:"warnings"`
 }
 
 // Signal says how one signal was recorded: the backend that was taken, why, and
@@ -177,10 +180,13 @@ type OwnCost struct {
 // Unwinding counts how the stacks whose innermost user frame lies in one binary
 // ended.
 type Unwinding struct {
-	File      string           `json:"file"`
-	BuildID   string           `json:"build_id"`
-	Complete  int64            `json:"complete"`
-	Truncated map[string]int64 `json:"truncated"` // by reason
+	File     string `json:"file"`
+	BuildID  string `json:"build_id"`
+	Complete int64  `json:"complete"`
+	// InUserSpace is how many of the complete ones were walked, or walked to their end,
+	// in a copy of the stack, because the kernel did not know enough yet.
+	InUserSpace int64            `json:"in_user_space"`
+	Truncated   map[string]int64 `json:"truncated"` // by reason
 }
 
 // Symbols counts the frames of one binary that got a name.

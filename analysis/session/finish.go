@@ -136,6 +136,10 @@ func (s *Session) normalise() {
 		s.Benchmarks[i].Start = s.Benchmarks[i].Start.UTC().Round(0)
 		s.Benchmarks[i].End = s.Benchmarks[i].End.UTC().Round(0)
 	}
+	s.Calibration = orEmpty(s.Calibration)
+	for i := range s.Calibration {
+		s.Calibration[i].Values = orEmpty(s.Calibration[i].Values)
+	}
 	s.Warnings = orEmpty(s.Warnings)
 }
 

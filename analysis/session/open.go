@@ -88,6 +88,11 @@ func decode(data []byte) (*Session, error) {
 			return nil, fmt.Errorf("%q is not a profile's file name", p.File)
 		}
 	}
+	for i := range s.Calibration {
+		if err := s.Calibration[i].Validate(); err != nil {
+			return nil, fmt.Errorf("its calibration: %w", err)
+		}
+	}
 	if s.Host.CPUsOnline < 0 || s.WindowSeconds < 0 {
 		return nil, errors.New("a count or a duration is negative")
 	}

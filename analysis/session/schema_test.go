@@ -27,7 +27,11 @@ func fullSummary() session.Summary {
 		Symbols:    []session.Symbols{{File: "/bin/service", BuildID: "abc", Named: 9, Unnamed: map[string]int64{"stripped": 1}}},
 		Services:   []session.Service{{Name: "ryot", PID: 7, TargetKind: "reference", URL: "http://127.0.0.1:1"}},
 		Benchmarks: []session.Benchmark{{Benchmark: "FirstTokenLatencyBenchmark", Phase: "prefill", Start: start, End: start.Add(time.Second)}},
-		Warnings:   []string{"a warning"},
+		Calibration: []session.Check{
+			{Name: "CPU split", What: "a program", Samples: 3000, Unit: "%", Values: []session.CheckValue{session.NewCheckValue("half", 50, 49, 2.8)}, Verdict: session.WithinChance, Reason: "near"},
+			{Name: "price of a tick", Unit: "us", Values: []session.CheckValue{{Name: "eBPF program", Seen: 2.5}}, Verdict: session.JustMeasured, Reason: "no truth"},
+		},
+		Warnings: []string{"a warning"},
 	}
 }
 

@@ -119,6 +119,18 @@ func (w *Writer) begin(info Info) error {
 	return w.writeDocument()
 }
 
+// Started sets when the recording began, where that was later than the session was
+// created.
+func (w *Writer) Started(start time.Time, monotonicNS int64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.finished {
+		return errors.New("starting the recording: the session is finished")
+	}
+	w.session.Start, w.session.StartMonotonicNS = start, monotonicNS
+	return w.writeDocument()
+}
+
 // Path returns the session's folder as it was created.
 func (w *Writer) Path() string { return w.path }
 

@@ -23,6 +23,7 @@ import (
 
 // benchmarkFlags choose benchmarks and how they are run; run and bench share them.
 type benchmarkFlags struct {
+	Plan        string            `placeholder:"NAME" help:"Run this plan: a choice of benchmarks, and how much of each. bench --list shows the plans."`
 	Suite       string            `placeholder:"NAME" help:"Only the benchmarks of this suite."`
 	Component   string            `placeholder:"NAME" help:"Only the benchmarks of this service."`
 	Benchmark   string            `placeholder:"NAME" help:"Only this benchmark."`
@@ -30,7 +31,8 @@ type benchmarkFlags struct {
 	Duration    time.Duration     `placeholder:"TIME" help:"Run each benchmark this long, instead of a number of requests."`
 	Concurrency int               `name:"concurrent_requests" aliases:"concurrent-requests" placeholder:"N" help:"Closed loop: this many requests at a time, each waiting for an answer. Default: an open loop."`
 	Seed        uint64            `default:"${seed}" help:"Seed of prompts and arrival times."`
-	Target      map[string]string `placeholder:"SERVICE=URL" help:"Drive this real service instead of the reference one."`
+	Plant       map[string]string `mapsep:"none" placeholder:"SERVICE=FAULT" help:"Start a reference service with a known bottleneck, FAULT, or its fix, FAULT=fixed; docs/planted.md lists them."`
+	Target      map[string]string `mapsep:"none" placeholder:"SERVICE=URL" help:"Drive this real service instead of the reference one: a URL, stdio:COMMAND or dir:PATH."`
 	Output      string            `short:"o" placeholder:"DIR" help:"Session folder to create. Default: narrows-<time>."`
 }
 
@@ -48,18 +50,23 @@ func (f *benchmarkFlags) Validate() error {
 }
 
 func (f *benchmarkFlags) runner(ctx context.Context) (*plan.Runner, error) {
-	benchmarks, err := plan.Select(f.Suite, f.Component, f.Benchmark)
+	benchmarks, err := f.benchmarks()
 	if err != nil {
-		return nil, advisedError{err, "narrows bench --list shows them all"}
+		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("looking for this program, which is the reference services too: %w", err)
 	}
+	targets, err := f.targets()
+	if err != nil {
+		return nil, err
+	}
 	r := &plan.Runner{
 		Benchmarks: benchmarks,
 		Commands:   map[string]service.Command{},
-		Targets:    f.Target,
+		Targets:    targets,
+		Null:       nullServer(self),
 		Options: load.Options{
 			Iterations: f.Iterations, Duration: f.Duration, Concurrency: f.Concurrency, Seed: f.Seed,
 		},
@@ -70,6 +77,9 @@ func (f *benchmarkFlags) runner(ctx context.Context) (*plan.Runner, error) {
 			r.Commands[name] = service.Command{Service: name, Arguments: []string{self, "serve", name, "--listen", "127.0.0.1:0"}}
 		}
 	}
+	if err := f.plant(r); err != nil {
+		return nil, err
+	}
 	for name := range f.Target {
 		if _, known := r.Commands[name]; !known {
 			return nil, advisedError{
@@ -79,6 +89,57 @@ func (f *benchmarkFlags) runner(ctx context.Context) (*plan.Runner, error) {
 		}
 	}
 	return r, r.Check(ctx)
+}
+
+// benchmarks are those that were chosen, all if nothing was.
+func (f *benchmarkFlags) benchmarks() ([]plan.Benchmark, error) {
+	const advice = "narrows bench --list shows them all"
+	chosen, err := plan.Select(f.Suite, f.Component, f.Benchmark)
+	if err != nil {
+		return nil, advisedError{err, advice}
+	}
+	if f.Plan == "" {
+		return chosen, nil
+	}
+	p, err := plan.LookupPlan(f.Plan)
+	if err != nil {
+		return nil, advisedError{err, advice}
+	}
+	return p.Of(chosen)
+}
+
+// targets reads the services that a user named.
+func (f *benchmarkFlags) targets() (map[string]service.Target, error) {
+	targets := map[string]service.Target{}
+	for name, text := range f.Target {
+		target, err := plan.ParseTarget(name, text)
+		if err != nil {
+			return nil, err
+		}
+		targets[name] = target
+	}
+	return targets, nil
+}
+
+// plant adds the bottlenecks that a user asked for to the commands of the services.
+func (f *benchmarkFlags) plant(r *plan.Runner) error {
+	for name, text := range f.Plant {
+		choice, err := plan.ParsePlant(name, text)
+		if err != nil {
+			return err
+		}
+		command, driven := r.Commands[name]
+		if _, external := r.Targets[name]; external || !driven {
+			return advisedError{
+				fmt.Errorf("%s cannot be started with %s: its reference service does not run", name, choice),
+				"choose a benchmark that drives it, and give no --target for it",
+			}
+		}
+		command.Planted = choice.String()
+		command.Arguments = append(command.Arguments, "--plant", command.Planted)
+		r.Commands[name] = command
+	}
+	return nil
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -110,7 +171,7 @@ func (c *benchCommand) Run(ctx context.Context, s streams) error {
 		return c.list(s)
 	}
 	if c.Profiler == "cpu" {
-		return (&runCommand{JSON: c.JSON, Frequency: defaultFrequency, Window: defaultWindow, benchmarkFlags: c.benchmarkFlags}).Run(ctx, s)
+		return (&runCommand{Calibrate: true, JSON: c.JSON, Frequency: defaultFrequency, Window: defaultWindow, benchmarkFlags: c.benchmarkFlags}).Run(ctx, s)
 	}
 	runner, err := c.runner(ctx)
 	if err != nil {
@@ -154,7 +215,7 @@ func (c *benchCommand) conclude(s streams, dir string) error {
 }
 
 func (c *benchCommand) list(s streams) error {
-	benchmarks, err := plan.Select(c.Suite, c.Component, c.Benchmark)
+	benchmarks, err := c.benchmarks()
 	if err != nil {
 		return err
 	}
@@ -176,6 +237,10 @@ func (c *benchCommand) list(s streams) error {
 	fmt.Fprintln(table, "BENCHMARK\tSUITE\tCOMPONENT\tITERATIONS\tTARGET")
 	for _, r := range rows {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\n", r.Name, r.Suite, r.Component, r.Iterations, r.Target)
+	}
+	fmt.Fprintln(table, "\nPLAN")
+	for _, p := range plan.Plans() {
+		fmt.Fprintf(table, "%s\t%s\n", p.Name, p.Purpose)
 	}
 	return table.Flush()
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,11 +11,14 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"github.com/narrows-profiler/narrows/analysis/report"
+	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector/capability"
 )
 
 type doctorCommand struct {
-	JSON bool `name:"json" help:"Print JSON."`
+	Calibrate bool `help:"Also record programs whose truth is known, for some seconds, and print how far off that is."`
+	JSON      bool `name:"json" help:"Print JSON."`
 }
 
 func (doctorCommand) Help() string {
@@ -22,8 +26,12 @@ func (doctorCommand) Help() string {
 about it. It leaves nothing behind and changes no setting. The exit status is 1 when something is
 missing without which nothing can be recorded.
 
+With --calibrate it also lets Narrows measure what is known already, and says how far off it was: a
+program that counts by its own clock where its time goes, and a load whose server answers at once.
+
 Examples:
   sudo narrows doctor
+  sudo narrows doctor --calibrate
   sudo narrows doctor --json | jq '.[] | select(.works | not)'`
 }
 
@@ -38,7 +46,7 @@ type diagnosis struct {
 	Remedy   string `json:"remedy,omitempty"`
 }
 
-func (c *doctorCommand) Run(s streams) error {
+func (c *doctorCommand) Run(ctx context.Context, s streams) error {
 	var all []diagnosis
 	var missing []string
 	btf := true
@@ -55,16 +63,43 @@ func (c *doctorCommand) Run(s streams) error {
 		}
 		all = append(all, d)
 	}
-	if err := c.print(s, all); err != nil {
-		return err
-	}
+	lacking := error(nil)
 	if len(missing) > 0 {
-		return advisedError{
+		lacking = advisedError{
 			errors.New("this host lacks what no recording can do without: " + strings.Join(missing, ", ")),
 			"see the lines marked MISSING",
 		}
 	}
-	return nil
+	if !c.Calibrate || lacking != nil {
+		return errors.Join(c.print(s, all), lacking)
+	}
+	return c.calibrated(ctx, s, all)
+}
+
+// calibrated prints the diagnosis and what a calibration found.
+func (c *doctorCommand) calibrated(ctx context.Context, s streams, all []diagnosis) error {
+	if !c.JSON {
+		if err := c.print(s, all); err != nil {
+			return err
+		}
+	}
+	progress := newProgress(s.err)
+	progress.start("calibrating", 0)
+	generator, generatorErr := calibrateGenerator(ctx) // on a heap that is still small
+	checks, err := calibrate(ctx)
+	progress.done()
+	if err = errors.Join(err, generatorErr); err != nil {
+		return err
+	}
+	checks = append(checks, generator)
+	if c.JSON {
+		return printJSON(s.out, struct {
+			Host        []diagnosis     `json:"host"`
+			Calibration []session.Check `json:"calibration"`
+		}{all, checks})
+	}
+	fmt.Fprintln(s.out)
+	return report.Calibration(s.out, checks)
 }
 
 func (c *doctorCommand) print(s streams, all []diagnosis) error {

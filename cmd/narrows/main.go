@@ -28,6 +28,8 @@ type commands struct {
 	Symbolize symbolizeCommand `cmd:"" help:"Name the functions of a pprof file, also of one from another host."`
 	Serve     serveCommand     `cmd:"" help:"Run a reference service."`
 	Doctor    doctorCommand    `cmd:"" help:"Say what works on this host, what does not, and what to do about it. Changes nothing."`
+	Null      nullCommand      `cmd:"" hidden:"" help:"Answer a benchmark's requests at once, so that the load generator can measure itself."`
+	Split     splitCommand     `cmd:"" hidden:"" help:"Spend CPU time in known parts, so that the profiler can be measured."`
 
 	Version kong.VersionFlag `help:"Print the version."`
 }

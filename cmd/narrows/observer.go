@@ -84,8 +84,8 @@ func (o *observer) describe(summary *session.Summary, runner *plan.Runner) {
 	defer o.mu.Unlock()
 	for _, s := range o.services {
 		s.TargetKind = service.Reference
-		if url, external := runner.Targets[s.Name]; external {
-			s.TargetKind, s.URL = service.External, url
+		if target, external := runner.Targets[s.Name]; external {
+			s.TargetKind, s.URL = service.External, target.String()
 		}
 		summary.Services = append(summary.Services, s)
 	}

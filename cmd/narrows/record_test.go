@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,8 +101,13 @@ func checkAccounting(t *testing.T, s *session.Session) {
 		t.Fatalf("accounting %v, own cost %v", s.Accounting, s.OwnCost)
 	}
 	total := s.Accounting.Total
-	if seen := float64(total.SeenNS) / float64(total.ExpectedNS); !(seen > 0.99) {
-		t.Errorf("%d of %d ns were seen: %.2f %%, want more than 99", total.SeenNS, total.ExpectedNS, 100*seen)
+	// On a CPU that idles now and then the number of its ticks is chance.
+	least := 0.99
+	if total.IdleNS > total.ExpectedNS/20 {
+		least -= 3 / math.Sqrt(float64(max(total.Samples, 1)))
+	}
+	if seen := float64(total.SeenNS) / float64(total.ExpectedNS); !(seen > least) {
+		t.Errorf("%d of %d ns were seen: %.2f %%, want more than %.1f", total.SeenNS, total.ExpectedNS, 100*seen, 100*least)
 	}
 	sum := session.Time{}
 	for _, c := range s.Accounting.ByCPUAndWindow {
@@ -109,6 +115,7 @@ func checkAccounting(t *testing.T, s *session.Session) {
 		sum.SeenNS += c.SeenNS
 		sum.LostNS += c.LostNS
 		sum.StealNS += c.StealNS
+		sum.TickingNS += c.TickingNS
 		sum.IdleNS += c.IdleNS
 		sum.Samples += c.Samples
 	}

@@ -29,6 +29,7 @@ const (
 type runCommand struct {
 	Frequency int           `short:"F" default:"299" help:"CPU samples a second on each CPU."`
 	Window    time.Duration `default:"10s" help:"Length of the windows a session is made of."`
+	Calibrate bool          `default:"true" negatable:"" help:"First record for some seconds what is known already, and keep how far off that was."`
 	JSON      bool          `name:"json" help:"Print the ranking as JSON."`
 	benchmarkFlags
 	cacheFlags
@@ -40,6 +41,7 @@ functions that use most of each benchmark's CPU time. Everything is kept in a se
 
 Examples:
   sudo narrows run
+  sudo narrows run --plan quick
   sudo narrows run --benchmark TokenGeneration --iterations 300
   sudo narrows run --target ryot=http://127.0.0.1:8000    your own server instead of the reference one
 
@@ -60,7 +62,11 @@ func (c *runCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	recorded, err := c.recordPlan(ctx, s, runner, config, writer)
+	trust, err := c.calibration(ctx, s)
+	if err = errors.Join(err, writer.Started(time.Now(), int64(collector.Now()))); err != nil {
+		return errors.Join(err, discard(context.WithoutCancel(ctx), writer, err))
+	}
+	recorded, err := c.recordPlan(ctx, s, runner, config, writer, trust)
 	if !recorded {
 		return err
 	}
@@ -72,9 +78,31 @@ func (c *runCommand) Validate() error {
 	return errors.Join(validRecording(c.Frequency, c.Window), c.benchmarkFlags.Validate())
 }
 
+// calibration lets the profiler measure what is known, as far as that is wanted. Only
+// an interruption ends the run; a host that cannot be calibrated on can still be
+// measured, with a warning.
+func (c *runCommand) calibration(ctx context.Context, s streams) (trust session.Summary, err error) {
+	if !c.Calibrate {
+		return trust, nil
+	}
+	progress := newProgress(s.err)
+	defer progress.done()
+	progress.start("calibrating", 0)
+	checks, err := calibrate(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return trust, context.Cause(ctx)
+	case err != nil:
+		trust.Warnings = []string{"how far off the profiler is on this host is unknown: " + err.Error()}
+	default:
+		trust.Calibration, trust.Warnings = checks, calibrationWarnings(checks)
+	}
+	return trust, nil
+}
+
 // recordPlan runs the plan under the profiler and finishes the session; without a
 // recording there is none.
-func (c *runCommand) recordPlan(ctx context.Context, s streams, runner *plan.Runner, config collector.Config, writer *session.Writer) (recorded bool, err error) {
+func (c *runCommand) recordPlan(ctx context.Context, s streams, runner *plan.Runner, config collector.Config, writer *session.Writer, trust session.Summary) (recorded bool, err error) {
 	alive := context.WithoutCancel(ctx)
 	rec, err := recording.Start(alive, config, recording.SessionSink{Writer: writer}, recording.WithIndexes(c.cacheFlags.open))
 	if err != nil {
@@ -101,6 +129,7 @@ func (c *runCommand) recordPlan(ctx context.Context, s streams, runner *plan.Run
 
 	summary, err := rec.Stop()
 	watch.describe(&summary, runner)
+	summary.Calibration, summary.Warnings = trust.Calibration, append(trust.Warnings, summary.Warnings...)
 	err = errors.Join(err, runErr)
 	return true, errors.Join(err, writer.Finish(alive, outcome(err), summary))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/pprof/profile"
 
 	"github.com/narrows-profiler/narrows/analysis/session"
+	"github.com/narrows-profiler/narrows/cmd/narrows/internal/calibration"
 	"github.com/narrows-profiler/narrows/workloads/metrics"
 )
 
@@ -23,13 +24,14 @@ func TestRun(t *testing.T) {
 	requireRecording(t)
 	cmd := narrows(t, "run", "--benchmark", "FirstTokenLatency", "--iterations", "60", "--concurrent_requests", "1", "-F", "499", "-o", "s")
 	r := succeed(t, cmd)
-	checkPlainLines(t, r.stderr, "FirstTokenLatencyBenchmark: 60 requests")
+	checkPlainLines(t, r.stderr, "calibrating", "FirstTokenLatencyBenchmark: 60 requests")
 	dir := filepath.Join(cmd.Dir, "s")
 	s := checkSession(t, dir)
 	if s.Status != session.Complete || len(s.Services) != 1 || s.Services[0].Name != "ryot" || s.Services[0].TargetKind != "reference" {
 		t.Errorf("status %q, services %+v", s.Status, s.Services)
 	}
 	checkWindows(t, dir, 1)
+	checkTrust(t, s)
 	checkLabels(t, readProfile(t, filepath.Join(dir, session.CPU)), s.Services[0].PID)
 
 	top := pprof(t, "-top", "-tagfocus=service=ryot", filepath.Join(dir, session.CPU))
@@ -53,6 +55,28 @@ func TestRun(t *testing.T) {
 		}
 	}
 	t.Run("flame", func(t *testing.T) { checkFlameFocus(t, dir) })
+}
+
+// checkTrust checks that the session says how far off the profiler was where the truth
+// was known, and what the load generator adds by itself.
+func checkTrust(t *testing.T, s *session.Session) {
+	t.Helper()
+	names := map[string]bool{}
+	for _, c := range s.Calibration {
+		names[c.Name] = true
+	}
+	if !names[calibration.SplitCheck] || !names[calibration.TickCheck] {
+		t.Errorf("calibrated were %v", names)
+	}
+	documents, err := s.Metrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range documents {
+		if own := d.Load.Generator; own == nil || own.Concurrency != 1 || own.AddedP99Ms <= 0 {
+			t.Errorf("%s: the generator's own part is %+v (%s)", d.Benchmark, own, d.Load.GeneratorUnknown)
+		}
+	}
 }
 
 // checkLabels checks that all of the service's processes and nothing else carries
@@ -112,7 +136,7 @@ func checkFlameFocus(t *testing.T, dir string) {
 // Ctrl-C in the middle of the main job keeps all that was recorded and measured.
 func TestInterruptedRun(t *testing.T) {
 	requireRecording(t)
-	cmd := narrows(t, "run", "--iterations", "100", "--window", "500ms", "-F", "499", "-o", "s")
+	cmd := narrows(t, "run", "--no-calibrate", "--iterations", "100", "--window", "500ms", "-F", "499", "-o", "s")
 	p := launch(t, cmd)
 	dir := filepath.Join(cmd.Dir, "s")
 	until(t, "a window after the first requests", func() bool {

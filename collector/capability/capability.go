@@ -143,7 +143,7 @@ func checkFile(path string) func() (string, error) {
 }
 
 func checkCore() (string, error) {
-	c, err := core.Load()
+	c, err := core.Load(0)
 	if err != nil {
 		return "", err
 	}

@@ -29,20 +29,24 @@ const (
 	maxRingBytes    = 16 << 20
 )
 
-// Load loads the core object. It needs CAP_BPF and CAP_PERFMON (or root) and
-// Linux 5.8 for ring buffers.
-func Load() (*Core, error) {
+// DefaultRows is how many unwind rows there is room for in the kernel, 8 bytes each:
+// 32 MB, which a host's shells, interpreters, browsers and one compiler fit in.
+const DefaultRows = 4 << 20
+
+// Load loads the core object, with room for so many unwind rows; 0 stands for
+// DefaultRows. It needs CAP_BPF and CAP_PERFMON (or root) and Linux 5.17 for bpf_loop.
+func Load(rows int) (*Core, error) {
 	// Kernels before 5.11 charge maps to RLIMIT_MEMLOCK; later ones ignore it, so
 	// a refusal matters only if loading fails as well.
 	limit := rlimit.RemoveMemlock()
 	c := &Core{}
-	if err := c.load(); err != nil {
+	if err := c.load(rows); err != nil {
 		return nil, errors.Join(fmt.Errorf("loading the shared maps: %w", err), limit)
 	}
 	return c, nil
 }
 
-func (c *Core) load() error {
+func (c *Core) load(rows int) error {
 	spec, err := bpf.LoadCore()
 	if err != nil {
 		return err
@@ -51,7 +55,12 @@ func (c *Core) load() error {
 	if err != nil {
 		return fmt.Errorf("counting the CPUs: %w", err)
 	}
+	if rows <= 0 {
+		rows = DefaultRows
+	}
 	spec.Maps[bpf.CoreMapEvents].MaxEntries = ringBytes(cpus)
+	spec.Maps[bpf.CoreMapUnwindRows].MaxEntries = uint32(rows)
+	spec.Maps[bpf.CoreMapStackMemorySpace].MaxEntries = uint32(cpus)
 	return spec.LoadAndAssign(&c.objects, nil)
 }
 
@@ -66,18 +75,49 @@ func ringBytes(cpus int) uint32 {
 // LoadAndAssign loads the programs of another object, with the core's maps in the
 // place of those of the same names, into a struct that bpf2go made for it.
 func (c *Core) LoadAndAssign(spec *ebpf.CollectionSpec, objects any) error {
-	shared := map[string]*ebpf.Map{
-		bpf.CoreMapEvents:   c.objects.Events,
-		bpf.CoreMapCounters: c.objects.Counters,
+	return spec.LoadAndAssign(objects, c.options(spec))
+}
+
+// LoadPrograms loads the programs of another object in the same way, and returns them
+// by name.
+func (c *Core) LoadPrograms(spec *ebpf.CollectionSpec) (map[string]*ebpf.Program, error) {
+	collection, err := ebpf.NewCollectionWithOptions(spec, *c.options(spec))
+	if err != nil {
+		return nil, err
 	}
-	if events := spec.Maps[bpf.CoreMapEvents]; events != nil {
-		events.MaxEntries = c.objects.Events.MaxEntries()
+	programs := collection.Programs
+	collection.Programs = nil
+	collection.Close()
+	return programs, nil
+}
+
+// options puts the core's maps in the place of those that an object declares.
+func (c *Core) options(spec *ebpf.CollectionSpec) *ebpf.CollectionOptions {
+	shared := map[string]*ebpf.Map{}
+	for name, m := range map[string]*ebpf.Map{
+		bpf.CoreMapEvents: c.objects.Events, bpf.CoreMapCounters: c.objects.Counters,
+		bpf.CoreMapStackMemorySpace: c.objects.StackMemorySpace,
+		bpf.CoreMapUnwindRows:       c.objects.UnwindRows, bpf.CoreMapUnwindFiles: c.objects.UnwindFiles,
+		bpf.CoreMapUnwindMappings: c.objects.UnwindMappings, bpf.CoreMapUnwindSets: c.objects.UnwindSets,
+		bpf.CoreMapUnwindProcesses: c.objects.UnwindProcesses,
+	} {
+		if declared := spec.Maps[name]; declared != nil {
+			declared.MaxEntries = m.MaxEntries()
+			shared[name] = m
+		}
 	}
-	return spec.LoadAndAssign(objects, &ebpf.CollectionOptions{MapReplacements: shared})
+	return &ebpf.CollectionOptions{MapReplacements: shared}
 }
 
 // Events is the ring buffer.
 func (c *Core) Events() *ebpf.Map { return c.objects.Events }
+
+// The maps that the walker of user stacks reads; see bpf/unwind_machine.h.
+func (c *Core) Rows() *ebpf.Map      { return c.objects.UnwindRows }
+func (c *Core) Files() *ebpf.Map     { return c.objects.UnwindFiles }
+func (c *Core) Mappings() *ebpf.Map  { return c.objects.UnwindMappings }
+func (c *Core) Sets() *ebpf.Map      { return c.objects.UnwindSets }
+func (c *Core) Processes() *ebpf.Map { return c.objects.UnwindProcesses }
 
 // Counters holds one number for each reason the kernel side counts.
 type Counters [bpf.CoreCounterCOUNTER_MAX]uint64
@@ -88,6 +128,9 @@ var losses = map[bpf.CoreCounter]string{
 	bpf.CoreCounterCOUNTER_LOST_SCRATCH:           "no scratch memory",
 	bpf.CoreCounterCOUNTER_KERNEL_STACK_MISSING:   "kernel stack missing",
 	bpf.CoreCounterCOUNTER_USER_REGISTERS_MISSING: "user registers missing",
+	bpf.CoreCounterCOUNTER_MEMORY_REFUSED:         "stack memory above its budget",
+	bpf.CoreCounterCOUNTER_MEMORY_FAILED:          "stack memory unreadable, or no room for it",
+	bpf.CoreCounterCOUNTER_FORK_FULL:              "no room for a forked process's mappings",
 }
 
 // Losses returns the counters that stand for something lost, by name. Zeros are

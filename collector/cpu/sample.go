@@ -15,6 +15,7 @@ import (
 
 	"github.com/narrows-profiler/narrows/bpf"
 	"github.com/narrows-profiler/narrows/collector/process"
+	"github.com/narrows-profiler/narrows/collector/unwind"
 )
 
 // Sample is one tick. Frames are virtual addresses, the leaf first; all but the
@@ -32,6 +33,14 @@ type Sample struct {
 	User      []uint64
 	Kernel    []uint64
 	UnwindEnd bpf.CoreUnwindEnd
+	// Version is that of the mappings that the walk went by, 0 if they were not known.
+	Version uint64
+	// File is the one whose table was missing, by its number in the kernel.
+	File uint32
+	// Memory is the stack from where the walk left off, if more knowledge would have
+	// helped; HasMemory tells that the program sent one before the sample.
+	HasMemory bool
+	Memory    *unwind.Memory
 }
 
 // ErrMalformed says that a record is not what the program writes.
@@ -48,6 +57,9 @@ const (
 	userFramesOffset   = stackOffset + unsafe.Offsetof(bpf.CPUCpuSample{}.Stack.UserFrames)
 	kernelFramesOffset = stackOffset + unsafe.Offsetof(bpf.CPUCpuSample{}.Stack.KernelFrames)
 	unwindOffset       = stackOffset + unsafe.Offsetof(bpf.CPUCpuSample{}.Stack.Unwind)
+	hasMemoryOffset    = stackOffset + unsafe.Offsetof(bpf.CPUCpuSample{}.Stack.Memory)
+	fileOffset         = stackOffset + unsafe.Offsetof(bpf.CPUCpuSample{}.Stack.File)
+	versionOffset      = stackOffset + unsafe.Offsetof(bpf.CPUCpuSample{}.Stack.Version)
 	framesOffset       = stackOffset + unsafe.Offsetof(bpf.CPUCpuSample{}.Stack.Frames)
 )
 
@@ -79,6 +91,9 @@ func Decode(record []byte) (Sample, error) {
 		User:        frames[:user:user],
 		Kernel:      frames[user:],
 		UnwindEnd:   bpf.CoreUnwindEnd(native.Uint16(record[unwindOffset:])),
+		Version:     native.Uint64(record[versionOffset:]),
+		File:        native.Uint32(record[fileOffset:]),
+		HasMemory:   record[hasMemoryOffset] != 0,
 	}, nil
 }
 

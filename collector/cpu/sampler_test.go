@@ -23,7 +23,7 @@ func sampler(t *testing.T) *Sampler {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { stats.Close() })
-	c, err := core.Load()
+	c, err := core.Load(0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,13 @@ func TestParity(t *testing.T) {
 	s := sampler(t)
 	sources := Sources()
 	clock := sources[len(sources)-1]
-	if err := checkParity(clock, s.objects.CpuTick, 0); err != nil {
+	const tries = 10 // a tick can be late or stolen on a busy machine, but not always
+	err := checkParity(clock, s.objects.CpuTick, 0)
+	for try := 1; errors.Is(err, ErrParity) && try < tries; try++ {
+		t.Log(err)
+		err = checkParity(clock, s.objects.CpuTick, 0)
+	}
+	if err != nil {
 		t.Errorf("cpu-clock does not tick like itself: %v", err)
 	}
 	silent := Source{Name: "emulation-faults", kind: unix.PERF_TYPE_SOFTWARE, config: unix.PERF_COUNT_SW_EMULATION_FAULTS}
@@ -92,26 +98,50 @@ func TestUnknownInterruptCostIsNoFailure(t *testing.T) {
 	}
 }
 
-// What a tick takes must be more than the program in it takes by the kernel's own
-// count, and less than would stop the machine.
-func TestInterruptCost(t *testing.T) {
+// The cost of a tick is what goes missing beside it, and one disturbed round of three
+// changes nothing.
+func TestTickCost(t *testing.T) {
+	const us = time.Microsecond
+	quiet := spun{away: 80 * us}
+	for name, test := range map[string]struct {
+		bare, ticked [costRounds]spun
+		want         time.Duration
+	}{
+		"three alike": {
+			[costRounds]spun{quiet, quiet, quiet},
+			[costRounds]spun{{32, 720 * us}, {32, 720 * us}, {32, 720 * us}}, 20 * us,
+		},
+		"one disturbed": {
+			[costRounds]spun{quiet, {away: 4000 * us}, quiet},
+			[costRounds]spun{{32, 720 * us}, {32, 720 * us}, {30, 9000 * us}}, 20 * us,
+		},
+		"too few ticks": {
+			[costRounds]spun{quiet, quiet, quiet},
+			[costRounds]spun{{32, 720 * us}, {7, 720 * us}, {32, 720 * us}}, 0,
+		},
+		"less than without": {
+			[costRounds]spun{{away: 900 * us}, {away: 900 * us}, {away: 900 * us}},
+			[costRounds]spun{{32, 720 * us}, {32, 720 * us}, {32, 720 * us}}, 0,
+		},
+	} {
+		if got := tickCost(test.bare, test.ticked); got != test.want {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+// The ticks that a spinning thread is charged with are the program's runs: none come
+// without an event. How many come with one depends on how busy the machine is.
+func TestSpinCountsTicks(t *testing.T) {
 	s := sampler(t)
 	sources := Sources()
-	cost, err := interruptCost(sources[len(sources)-1], s.objects.CpuTick)
-	if err != nil {
-		t.Fatal(err)
+	clock := sources[len(sources)-1]
+	quiet, err := spin(clock, s.objects.CpuTick, 0, 0, 5*time.Millisecond)
+	if err != nil || quiet.ticks != 0 {
+		t.Errorf("%d ticks without an event, %v", quiet.ticks, err)
 	}
-	stats, err := s.objects.CpuTick.Stats()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if cost == 0 {
-		t.Log("the machine is too busy to tell")
-		return
-	}
-	program := stats.Runtime / time.Duration(max(stats.RunCount, 1))
-	t.Logf("a tick takes %v, the program %v of it", cost, program)
-	if cost < program || cost > time.Millisecond {
-		t.Errorf("a tick takes %v, the program in it %v", cost, program)
+	ticked, err := spin(clock, s.objects.CpuTick, 0, 4000, 200*time.Millisecond)
+	if err != nil || ticked.ticks == 0 {
+		t.Errorf("%d ticks of 800 that were due, %v", ticked.ticks, err)
 	}
 }

@@ -103,28 +103,38 @@ func interruptCost(source Source, program *ebpf.Program) (time.Duration, error) 
 		return 0, err
 	}
 	const (
-		rounds    = 3
 		duration  = 8 * time.Millisecond
 		frequency = 4000
-		enough    = 8 // ticks, of the 32 that are due
 	)
-	var costs []time.Duration
-	for range rounds {
-		bare, err := spin(source, program, cpu, 0, duration)
-		if err != nil {
+	var bare, ticked [costRounds]spun
+	for round := range costRounds {
+		if bare[round], err = spin(source, program, cpu, 0, duration); err != nil {
 			return 0, err
 		}
-		ticked, err := spin(source, program, cpu, frequency, duration)
-		if err != nil {
+		if ticked[round], err = spin(source, program, cpu, frequency, duration); err != nil {
 			return 0, err
 		}
-		if ticked.ticks >= enough {
-			costs = append(costs, (ticked.away-bare.away)/time.Duration(ticked.ticks))
+	}
+	return tickCost(bare, ticked), nil
+}
+
+const (
+	// costRounds are measured to take their median.
+	costRounds = 3
+	// enoughTicks, of the 32 that are due in a round, make it count.
+	enoughTicks = 8
+)
+
+// tickCost is the median over the rounds of what each tick took beyond what goes
+// missing without ticks; 0 if too few ticks came in any of them.
+func tickCost(bare, ticked [costRounds]spun) time.Duration {
+	var costs [costRounds]time.Duration
+	for i := range costs {
+		if ticked[i].ticks < enoughTicks {
+			return 0
 		}
+		costs[i] = (ticked[i].away - bare[i].away) / time.Duration(ticked[i].ticks)
 	}
-	if len(costs) < rounds {
-		return 0, nil
-	}
-	slices.Sort(costs)
-	return max(costs[rounds/2], 0), nil
+	slices.Sort(costs[:])
+	return max(costs[costRounds/2], 0)
 }

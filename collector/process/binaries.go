@@ -64,6 +64,16 @@ type Binary struct {
 // means nothing.
 func (b *Binary) Anonymous() bool { return !hasFile(b.Path) }
 
+// Ready tells whether File answers at once.
+func (b *Binary) Ready() bool {
+	select {
+	case <-b.opened:
+		return true
+	default:
+		return false
+	}
+}
+
 // File waits for the ELF file to be opened, or tells why it cannot be.
 func (b *Binary) File() (*binary.File, error) {
 	select {

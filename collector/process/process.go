@@ -32,6 +32,7 @@ type Process struct {
 
 	start      uint64 // 0 until the first sample tells
 	generation uint64
+	began      uint64 // when it was forked, or exec'd; 0 if that was before the recording
 	execTime   uint64
 	exited     uint64
 	// mappings are sorted and disjoint. The slice is shared between a parent and
@@ -44,6 +45,17 @@ type Mapping struct {
 	Start, End uint64
 	Offset     uint64
 	Binary     *Binary
+	// Batch is the number of the batch of events in which this became true; 0 if it
+	// was so at the start.
+	Batch uint64
+}
+
+// sameCode tells whether an address means the same in both, where both have it.
+func (m Mapping) sameCode(other Mapping) bool {
+	if m.Binary != other.Binary {
+		return m.Binary.Anonymous() && other.Binary.Anonymous()
+	}
+	return m.Binary.Anonymous() || m.Start-m.Offset == other.Start-other.Offset
 }
 
 // Find returns the executable mapping that holds the address.
@@ -63,8 +75,23 @@ func (p *Process) Find(address uint64) (Mapping, bool) {
 	return p.mappings[i], true
 }
 
-// mapRange puts a mapping in, over whatever was in its place before.
+// Mappings are the process's executable mappings, sorted and disjoint. They are
+// never modified in place; a process and its forked child share them until either
+// changes.
+func (p *Process) Mappings() []Mapping { return p.mappings }
+
+// Began is when the process was forked or exec'd, 0 if before the recording.
+func (p *Process) Began() uint64 { return p.began }
+
+// Exited tells whether the process's leader has ended.
+func (p *Process) Exited() bool { return p.exited != 0 }
+
+// mapRange puts a mapping in, over whatever was in its place before, unless it says
+// nothing new: JIT compilers change the protection of the same pages all the time.
 func (p *Process) mapRange(m Mapping) {
+	if old, ok := p.Find(m.Start); ok && old.End >= m.End && old.sameCode(m) {
+		return
+	}
 	kept := make([]Mapping, 0, len(p.mappings)+2)
 	for _, old := range p.mappings {
 		if old.End <= m.Start || old.Start >= m.End {
@@ -104,7 +131,7 @@ func (p *Process) forked(pid uint32) *Process {
 func (p *Process) executed(event lifecycle.Event) *Process {
 	q := &Process{
 		PID: p.PID, Parent: p.Parent, Service: p.Service, Selected: p.Selected, Container: p.Container,
-		execTime: event.Time,
+		execTime: event.Time, began: event.Time,
 	}
 	if p.start != 0 {
 		q.start, q.generation = p.start, p.generation+1

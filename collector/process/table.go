@@ -51,7 +51,8 @@ func NewTable(scanned []Scanned, rescan func(pid uint32) (Scanned, bool)) *Table
 // Apply brings the table to the time of the event. binary is what Binaries
 // returned for the event's mapping, and container what was read at an exec;
 // both may be empty.
-func (t *Table) Apply(event lifecycle.Event, binary *Binary, container string) {
+// batch is the number that new mappings carry.
+func (t *Table) Apply(event lifecycle.Event, binary *Binary, container string, batch uint64) {
 	p := t.processes[event.PID]
 	switch event.Kind {
 	case lifecycle.Fork:
@@ -71,7 +72,7 @@ func (t *Table) Apply(event lifecycle.Event, binary *Binary, container string) {
 			t.processes[event.PID] = p
 		}
 		m := event.Mapping
-		p.mapRange(Mapping{Start: m.Start, End: m.End, Offset: m.Offset, Binary: binary})
+		p.mapRange(Mapping{Start: m.Start, End: m.End, Offset: m.Offset, Binary: binary, Batch: batch})
 	case lifecycle.Exit:
 		if p != nil {
 			p.exited = event.Time
@@ -80,11 +81,15 @@ func (t *Table) Apply(event lifecycle.Event, binary *Binary, container string) {
 }
 
 func (t *Table) fork(event lifecycle.Event) {
+	if known := t.processes[event.PID]; known != nil && known.began > event.Time {
+		return // what it has become since is known already
+	}
 	parent := t.processes[event.Parent]
 	if parent == nil {
 		parent = &Process{PID: event.Parent}
 	}
 	child := parent.forked(event.PID)
+	child.began = event.Time
 	if assignment, ok := t.pending[event.PID]; ok {
 		child.assign(assignment)
 		delete(t.pending, event.PID)
@@ -184,6 +189,9 @@ func (t *Table) readAgain(id Identity, blank *Process) *Process {
 	t.processes[id.PID] = p
 	return p
 }
+
+// Known is the process that has the PID now, nil if none is known.
+func (t *Table) Known(pid uint32) *Process { return t.processes[pid] }
 
 // Sweep forgets processes that ended a while before the given time.
 func (t *Table) Sweep(now uint64) {

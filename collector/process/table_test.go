@@ -27,23 +27,23 @@ func (s *story) file(path string) *Binary {
 
 func (s *story) fork(parent, pid uint32) {
 	s.time += 1e9
-	s.table.Apply(lifecycle.Event{Time: s.time, Kind: lifecycle.Fork, PID: pid, Parent: parent}, nil, "")
+	s.table.Apply(lifecycle.Event{Time: s.time, Kind: lifecycle.Fork, PID: pid, Parent: parent}, nil, "", 0)
 }
 
 func (s *story) exec(pid uint32) {
 	s.time += 1e9
-	s.table.Apply(lifecycle.Event{Time: s.time, Kind: lifecycle.Exec, PID: pid}, nil, "")
+	s.table.Apply(lifecycle.Event{Time: s.time, Kind: lifecycle.Exec, PID: pid}, nil, "", 0)
 }
 
 func (s *story) mmap(pid uint32, start, end uint64, path string) {
 	s.time++
 	m := lifecycle.Mapping{Start: start, End: end, Path: path}
-	s.table.Apply(lifecycle.Event{Time: s.time, Kind: lifecycle.Map, PID: pid, Mapping: m}, s.file(path), "")
+	s.table.Apply(lifecycle.Event{Time: s.time, Kind: lifecycle.Map, PID: pid, Mapping: m}, s.file(path), "", 0)
 }
 
 func (s *story) exit(pid uint32) {
 	s.time += 1e9
-	s.table.Apply(lifecycle.Event{Time: s.time, Kind: lifecycle.Exit, PID: pid}, nil, "")
+	s.table.Apply(lifecycle.Event{Time: s.time, Kind: lifecycle.Exit, PID: pid}, nil, "", 0)
 }
 
 // expect says which file a sample at the address must be found in, "" for none.

@@ -13,8 +13,11 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 
+	"github.com/narrows-profiler/narrows/bpf"
 	"github.com/narrows-profiler/narrows/collector/core"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/process"
+	"github.com/narrows-profiler/narrows/collector/unwind"
 )
 
 // programCost is what one run of the sampling program took, in ns by the kernel's
@@ -37,17 +40,33 @@ func measureProgram(ctx context.Context, t target, depth int, mode string, frequ
 		return cost, fmt.Errorf("turning on eBPF run-time statistics: %w", err)
 	}
 	defer stats.Close()
-	shared, err := core.Load()
+	shared, err := core.Load(0)
 	if err != nil {
 		return cost, err
 	}
 	defer func() { err = errors.Join(err, shared.Close()) }()
+	binaries := process.NewBinaries()
+	defer func() { err = errors.Join(err, binaries.Close()) }()
+	scanned, _, err := process.Scan(binaries)
+	if err != nil {
+		return cost, err
+	}
+	tables, err := unwind.NewTables(shared)
+	if err != nil {
+		return cost, err
+	}
+	defer func() { err = errors.Join(err, tables.Close()) }()
+	tracker, err := unwind.NewTracker(shared, tables, scanned, nil)
+	if err != nil {
+		return cost, err
+	}
+	defer func() { err = errors.Join(err, tracker.Close()) }()
 	sampler, err := cpu.Open(shared, t.cpus, frequency)
 	if err != nil {
 		return cost, err
 	}
 	defer func() { err = errors.Join(err, sampler.Close()) }()
-	depths, err := watchDepths(shared.Events(), pids)
+	depths, err := watchDepths(shared.Events(), tracker, pids)
 	if err != nil {
 		return cost, err
 	}
@@ -86,17 +105,18 @@ func intervalCosts(ctx context.Context, sampler *cpu.Sampler, intervals int, int
 // the target's stacks are.
 type depthWatch struct {
 	reader       *ringbuf.Reader
+	tracker      *unwind.Tracker
 	done         sync.WaitGroup
 	user, kernel []float64
 	err          error
 }
 
-func watchDepths(events *ebpf.Map, pids []int) (*depthWatch, error) {
+func watchDepths(events *ebpf.Map, tracker *unwind.Tracker, pids []int) (*depthWatch, error) {
 	reader, err := ringbuf.NewReader(events)
 	if err != nil {
 		return nil, fmt.Errorf("opening the ring buffer: %w", err)
 	}
-	w := &depthWatch{reader: reader}
+	w := &depthWatch{reader: reader, tracker: tracker}
 	w.done.Go(func() { w.err = w.watch(pids) })
 	return w, nil
 }
@@ -117,7 +137,13 @@ func (w *depthWatch) watch(pids []int) error {
 		}
 		sample, err := cpu.Decode(record.RawSample)
 		if err != nil {
-			return err
+			continue // a stack's memory
+		}
+		if w.tracker.Missing(sample.Process, sample.Time, sample.UnwindEnd, sample.File, nil); w.tracker.Waits() {
+			w.tracker.Apply(w.tracker.Begin(), nil)
+		}
+		if sample.UnwindEnd != bpf.CoreUnwindEndUNWIND_COMPLETE {
+			continue // at the start, when tables are still being loaded
 		}
 		if slices.Contains(pids, int(sample.Process.PID)) {
 			w.user = append(w.user, float64(len(sample.User)))

@@ -48,7 +48,7 @@ func startOnce(cpus []int, frequency int) (took []time.Duration, err error) {
 	}()
 	var shared *core.Core
 	for _, step := range []func() (io.Closer, error){
-		func() (c io.Closer, err error) { shared, err = core.Load(); return shared, err },
+		func() (c io.Closer, err error) { shared, err = core.Load(0); return shared, err },
 		func() (io.Closer, error) { return lifecycle.Open(cpus) },
 		func() (io.Closer, error) {
 			binaries := process.NewBinaries()

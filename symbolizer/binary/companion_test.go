@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
@@ -130,6 +131,20 @@ func FuzzMiniDebug(f *testing.F) {
 			if symbols, err := mini.Symbols(); err == nil {
 				symbols.Lookup(0x1100)
 			}
+		}
+	})
+}
+
+// FuzzDebugLink reads arbitrary bytes as the link to a debug file.
+func FuzzDebugLink(f *testing.F) {
+	program := openFile(f, compileC(f, "-O1", "-s"))
+	f.Add([]byte("program.debug\x00\x00\x00\x01\x02\x03\x04"))
+	f.Add([]byte("../../etc/shadow\x00\x00\x00\x00\x01\x02\x03\x04"))
+	f.Add([]byte("no end"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		link := program.DebugLinkOf(data)
+		if strings.ContainsAny(link.Name, "/\x00") || link.Name == "." || link.Name == ".." {
+			t.Errorf("the link leads to %q", link.Name)
 		}
 	})
 }

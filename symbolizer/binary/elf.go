@@ -15,8 +15,14 @@ const (
 	typeExecutable   = 2
 	typeSharedObject = 3
 
-	segmentLoad = 1
-	segmentNote = 4
+	segmentLoad    = 1
+	segmentDynamic = 2
+	segmentNote    = 4
+
+	segmentFrameHeader = 0x6474e550 // PT_GNU_EH_FRAME
+
+	dynamicNull   = 0
+	dynamicNeeded = 1
 
 	segmentFlagExecute = 1
 
@@ -61,4 +67,5 @@ const (
 	maxNameLength     = 64 << 10
 	maxRelocations    = 4 << 20
 	maxScannedBytes   = 256 << 20
+	maxDynamic        = 1024 // rows of the dynamic section
 )

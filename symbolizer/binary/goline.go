@@ -99,12 +99,14 @@ type goRecord struct {
 	startLine            int32
 	inlineTable          uint32 // PCDATA_InlTreeIndex; 0 if absent
 	inlineTree           uint32 // FUNCDATA_InlTree; goNoOffset if absent
+	depthTable           uint32 // pcsp
+	flags                uint8  // abi.FuncFlag
 }
 
 func (t *GoTable) function(i int) (goRecord, error) {
 	f := t.functions[i]
 	at := uint64(f.record)
-	var b [goFuncSize]byte
+	b := &t.record
 	if err := t.fill(b[:], t.records, at); err != nil {
 		return goRecord{}, err
 	}
@@ -112,6 +114,7 @@ func (t *GoTable) function(i int) (goRecord, error) {
 	r := goRecord{
 		entry: u(0), end: t.end, name: u(4), fileTable: u(20), lineTable: u(24),
 		unit: u(32), startLine: int32(u(36)), inlineTree: goNoOffset,
+		depthTable: u(16), flags: b[41],
 	}
 	if r.entry != f.entry {
 		return goRecord{}, fmt.Errorf("a function at %#x that says %#x: %w", f.entry, r.entry, ErrMalformed)

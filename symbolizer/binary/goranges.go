@@ -7,9 +7,14 @@ import (
 	"slices"
 )
 
-// maxGoRangeSteps bounds the steps of line tables that all of a table's ranges may
-// take to decode; the largest programs have some ten million.
-const maxGoRangeSteps = 256 << 20
+// The steps of line tables that all of a table's ranges may take to decode: the
+// largest programs have some ten million, and few functions share a table, so that
+// there is about one for three bytes.
+const (
+	maxGoRangeSteps     = 256 << 20
+	goRangeStepsFewest  = 64 << 10
+	goRangeStepsPerByte = 4
+)
 
 // Reach returns the code that the table describes, from its first function to the
 // end of its last. Covers is true of these addresses only.
@@ -23,10 +28,10 @@ func (t *GoTable) Reach() (low, high uint64) {
 // that reading all of it would take too long.
 func (t *GoTable) Ranges() iter.Seq2[Range, error] {
 	return func(yield func(Range, error) bool) {
-		steps := maxGoRangeSteps
+		steps := int(min(maxGoRangeSteps, goRangeStepsFewest+goRangeStepsPerByte*t.lines.size))
 		for i := range t.functions {
 			if steps <= 0 {
-				yield(Range{}, fmt.Errorf("reading Go functions: more than %d steps: %w", maxGoRangeSteps, ErrMalformed))
+				yield(Range{}, fmt.Errorf("reading Go functions: too many steps in line tables: %w", ErrMalformed))
 				return
 			}
 			steps--

@@ -144,11 +144,40 @@ func exercise(data []byte, addr uint64) int {
 			}
 		}
 	}
+	for _, name := range []string{".eh_frame", ".debug_frame"} {
+		if section, err := f.Contents(name, 1<<20); err == nil {
+			section.ReadAt(make([]byte, 16), 0)
+		}
+	}
+	f.FrameHeader()
+	f.Needs()
+	f.Loaded(addr)
 	if table, err := f.GoTable(); err == nil {
+		table.Functions(func(fn *binary.GoFunction) bool {
+			found += len(fn.Depths)
+			return true
+		})
 		for i := range uint64(64) {
 			frames, _ := table.Frames(addr + i*97)
 			found += len(frames)
 		}
+		ranges := 0
+		for range table.Ranges() {
+			if ranges++; ranges == 300 {
+				break
+			}
+		}
+	}
+	if link := f.DebugLink(); len(data) < 64<<10 { // it may read all of it
+		link.Matches(bytes.NewReader(data), int64(len(data)), f)
+	}
+	f.Stubs()
+	f.MiniDebug(1 << 20)
+	for s := range f.Code() {
+		f.Executable(s.Low)
+	}
+	for _, name := range []string{".text", ".debug_info", ".gnu_debuglink"} {
+		f.Contents(name, 1<<20)
 	}
 	return found
 }

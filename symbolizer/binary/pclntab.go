@@ -65,6 +65,10 @@ type GoTable struct {
 	inlining  bool   // inline is known
 	remaining int    // steps that lookups may still decode
 	window    window
+
+	// Room for what is read at a time.
+	record [goFuncSize]byte
+	four   [4]byte
 }
 
 // A goFunction says where a function begins, relative to GoTable.text, and
@@ -105,7 +109,7 @@ func (f *File) GoTable() (*GoTable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking for the Go function table: %w", err)
 	}
-	t := &GoTable{file: f, order: f.order, quantum: h.quantum, remaining: maxGoSteps}
+	t := &GoTable{file: f, order: f.order, quantum: h.quantum, remaining: maxGoSteps, window: window{block: windowBlock}}
 	t.names = region{h.at + h.names, h.units - h.names}
 	t.units = region{h.at + h.units, h.files - h.units}
 	t.files = region{h.at + h.files, h.lines - h.files}

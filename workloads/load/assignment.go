@@ -41,7 +41,9 @@ type Options struct {
 	// Concurrency above zero asks for a closed loop.
 	Concurrency int
 	// Rate overrides the calibrated rate of an open loop, in requests a second.
-	Rate     float64
+	Rate float64
+	// RaiseTo is as in Config.
+	RaiseTo  float64
 	Arrivals Arrivals
 	Timeout  time.Duration
 	Seed     uint64
@@ -54,6 +56,7 @@ func (o Options) Config() Config {
 		Duration:    o.Duration,
 		Concurrency: o.Concurrency,
 		Rate:        o.Rate,
+		RaiseTo:     o.RaiseTo,
 		Arrivals:    o.Arrivals,
 		Timeout:     o.Timeout,
 		Seed:        o.Seed,

@@ -58,6 +58,9 @@ type Config struct {
 	// Utilization divided by the median time of a single warm-up request.
 	Rate        float64
 	Utilization float64
+	// RaiseTo above a given Rate lets the warm-up raise it, as far as that leaves the
+	// service within Utilization, and at most to this.
+	RaiseTo float64
 	// MaxInFlight bounds the requests in flight. A request that meets the bound
 	// waits, its latency still counting from its intended start, and is recorded
 	// as dropped when the timeout comes first.
@@ -79,7 +82,7 @@ type Config struct {
 // complete returns the config with its defaults, or says what is wrong with it.
 func (c Config) complete() (Config, error) {
 	if c.Requests < 0 || c.Duration < 0 || c.Deadline < 0 || c.Timeout < 0 || c.Concurrency < 0 ||
-		c.Rate < 0 || c.Utilization < 0 || c.MaxInFlight < 0 || c.Warmup < 0 {
+		c.Rate < 0 || c.RaiseTo < 0 || c.Utilization < 0 || c.MaxInFlight < 0 || c.Warmup < 0 {
 		return c, errors.New("a load cannot have a negative number of anything")
 	}
 	if c.Requests == 0 && c.Duration == 0 {

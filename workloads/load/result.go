@@ -29,6 +29,9 @@ type Result struct {
 	Started, Ended time.Time
 	CPU            time.Duration
 	MaxInFlight    int
+	// late is by how many milliseconds the generator came to each request after its
+	// intended start, before the bound on those in flight could hold it.
+	late []float64
 	// Stopped is why the run ended early, nil when it did not.
 	Stopped error
 }
@@ -96,13 +99,21 @@ func (r *Result) Load() metrics.Load {
 		described.Model, described.Arrivals = "closed-loop", "sequential"
 		described.Concurrency, described.InFlightLimit = r.Config.Concurrency, 0
 	}
-	late := r.lateness()
-	for q, field := range map[float64]*float64{
-		0.50: &described.SendLateP50Ms, 0.99: &described.SendLateP99Ms, 1: &described.SendLateMaxMs,
+	sent, own := r.lateness(), slices.Sorted(slices.Values(r.late))
+	for _, of := range []struct {
+		late  []float64
+		q     float64
+		field *float64
+	}{
+		{sent, 0.50, &described.SendLateP50Ms},
+		{sent, 0.99, &described.SendLateP99Ms},
+		{sent, 1, &described.SendLateMaxMs},
+		{own, 0.50, &described.OwnLateP50Ms},
+		{own, 0.99, &described.OwnLateP99Ms},
 	} {
 		// Without a request that left the lateness stays 0.
-		if value, ok := statistics.Quantile(late, q); ok {
-			*field = value
+		if value, ok := statistics.Quantile(of.late, of.q); ok {
+			*of.field = value
 		}
 	}
 	return described

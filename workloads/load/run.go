@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,14 +25,21 @@ type generator struct {
 	// slots holds one token for each request in flight.
 	slots    chan struct{}
 	highest  atomic.Int64
-	finished chan metrics.Request
+	finished chan outcome
+}
+
+// outcome is a request that is over, and by how much it was late before it could
+// meet the bound on those in flight: what only the generator is to blame for.
+type outcome struct {
+	metrics.Request
+	late time.Duration
 }
 
 // Run sends the warm-up requests, then the measured ones, and returns when all
 // are over. A run that was stopped early, by ctx or its deadline, returns what
 // it has with Result.Stopped set and no error. Errors are a config that makes no
-// sense, a [*WarmupError], and what Config.Record returned; with the last the
-// result is returned as well.
+// sense, a [*WarmupError], what Config.Record returned, and what the kernel refuses
+// to the clocks; with a request sent already the result is returned as well.
 func Run(ctx context.Context, config Config, send Send) (*Result, error) {
 	config, err := config.complete()
 	if err != nil {
@@ -46,7 +54,7 @@ func Run(ctx context.Context, config Config, send Send) (*Result, error) {
 		ctx, cancel = context.WithTimeoutCause(ctx, config.Deadline, ErrDeadline)
 		defer cancel()
 	}
-	g := &generator{config: config, send: send, clock: clock, finished: make(chan metrics.Request, 64)}
+	g := &generator{config: config, send: send, clock: clock, finished: make(chan outcome, 64)}
 	result := &Result{Config: config, Asked: config.Requests}
 	if err := g.warmUp(ctx, result); err != nil {
 		return nil, err
@@ -71,21 +79,23 @@ func (g *generator) measure(parent context.Context, result *Result) error {
 	}
 	var collector sync.WaitGroup
 	collector.Go(func() {
-		for request := range g.finished {
-			result.Requests = append(result.Requests, request)
+		for over := range g.finished {
+			result.Requests = append(result.Requests, over.Request)
+			result.late = append(result.late, milliseconds(over.late))
 			if g.config.Record == nil || err != nil {
 				continue
 			}
-			if err = g.config.Record(request); err != nil {
+			if err = g.config.Record(over.Request); err != nil {
 				cancel(err)
 			}
 		}
 	})
 	result.Started = time.Now()
+	var loopErr error
 	if g.config.Concurrency > 0 {
 		g.closedLoop(ctx, result)
 	} else {
-		g.openLoop(ctx, result)
+		loopErr = g.openLoop(ctx, result)
 	}
 	close(g.finished)
 	collector.Wait()
@@ -97,12 +107,12 @@ func (g *generator) measure(parent context.Context, result *Result) error {
 	if ctx.Err() != nil && result.cutShort() {
 		result.Stopped = context.Cause(ctx)
 	}
-	return errors.Join(err, cpuErr)
+	return errors.Join(err, loopErr, cpuErr)
 }
 
-// openLoop starts requests on the schedule, each in its own goroutine so that
+// openLoop starts requests on the schedule, each on a sender of its own so that
 // none waits for another.
-func (g *generator) openLoop(ctx context.Context, result *Result) {
+func (g *generator) openLoop(ctx context.Context, result *Result) (err error) {
 	g.slots = make(chan struct{}, g.config.MaxInFlight)
 	schedule, err := Schedule(g.config.Arrivals, result.Config.Rate, g.config.Seed)
 	if err != nil {
@@ -110,28 +120,61 @@ func (g *generator) openLoop(ctx context.Context, result *Result) {
 		panic(err)
 	}
 	if g.config.Requests == 0 {
-		for offset := range schedule {
-			if offset >= g.config.Duration {
-				break
-			}
-			result.Asked++
+		result.Asked = due(schedule, g.config.Duration)
+	}
+	var alarm *alarm
+	if !g.config.coarse {
+		if alarm, err = newAlarm(); err != nil {
+			return err
 		}
 	}
-	var requests sync.WaitGroup
+	defer func() { err = errors.Join(err, alarm.close()) }()
+	var senders sync.WaitGroup
+	arrivals := make(chan arrival)
 	next := 0
 	for offset := range schedule {
 		if next == result.Asked || g.config.Duration > 0 && offset >= g.config.Duration {
 			break
 		}
 		intended := result.Started.Add(offset)
-		if !g.sleepUntil(ctx, intended) {
+		var onTime bool
+		if onTime, err = sleepUntil(ctx, alarm, intended); !onTime {
 			break
 		}
-		index := next
-		requests.Go(func() { g.request(ctx, index, intended) })
+		a := arrival{next, intended}
+		select {
+		case arrivals <- a: // to a sender that waits for work: its stack has grown already
+		default:
+			senders.Go(func() {
+				g.request(ctx, a)
+				for a := range arrivals {
+					g.request(ctx, a)
+				}
+			})
+		}
 		next++
 	}
-	requests.Wait()
+	close(arrivals)
+	senders.Wait()
+	return err
+}
+
+// due counts the starts before an end.
+func due(schedule iter.Seq[time.Duration], end time.Duration) int {
+	count := 0
+	for offset := range schedule {
+		if offset >= end {
+			break
+		}
+		count++
+	}
+	return count
+}
+
+// arrival is a measured request and when it should leave.
+type arrival struct {
+	index    int
+	intended time.Time
 }
 
 // closedLoop runs Concurrency senders; each sends its next request when its last
@@ -151,7 +194,7 @@ func (g *generator) closedLoop(ctx context.Context, result *Result) {
 				if g.config.Requests > 0 && index >= g.config.Requests {
 					return
 				}
-				g.request(ctx, index, now)
+				g.request(ctx, arrival{index, now})
 			}
 		})
 	}
@@ -162,18 +205,19 @@ func (g *generator) closedLoop(ctx context.Context, result *Result) {
 }
 
 // request takes a slot, sends, and hands the record to the collector.
-func (g *generator) request(ctx context.Context, index int, intended time.Time) {
-	if exchange := g.takeSlot(ctx, intended); exchange != nil {
-		g.finished <- g.record(index, intended, time.Time{}, *exchange)
+func (g *generator) request(ctx context.Context, a arrival) {
+	late := time.Since(a.intended)
+	if exchange := g.takeSlot(ctx, a.intended); exchange != nil {
+		g.finished <- outcome{g.record(a, time.Time{}, *exchange), late}
 		return
 	}
 	raise(&g.highest, int64(len(g.slots)))
 	sent := time.Now()
 	limited, cancel := context.WithDeadline(ctx, sent.Add(g.config.Timeout))
-	exchange := g.send(limited, index)
+	exchange := g.send(limited, a.index)
 	cancel()
 	<-g.slots
-	g.finished <- g.record(index, intended, sent, exchange)
+	g.finished <- outcome{g.record(a, sent, exchange), late}
 }
 
 // takeSlot waits for a slot and returns nil when it has one, else what to record
@@ -206,14 +250,14 @@ func raise(highest *atomic.Int64, value int64) {
 	}
 }
 
-func (g *generator) record(index int, intended, sent time.Time, exchange Exchange) metrics.Request {
+func (g *generator) record(a arrival, sent time.Time, exchange Exchange) metrics.Request {
 	end := exchange.End
 	if end.IsZero() {
 		end = time.Now()
 	}
 	request := metrics.Request{
-		Index:         index,
-		IntendedStart: g.clock.Instant(intended),
+		Index:         a.index,
+		IntendedStart: g.clock.Instant(a.intended),
 		Sent:          g.clock.optional(sent),
 		FirstByte:     g.clock.optional(exchange.FirstByte),
 		FirstToken:    g.clock.optional(exchange.FirstToken),

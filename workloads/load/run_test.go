@@ -382,3 +382,24 @@ func TestPhases(t *testing.T) {
 		t.Errorf("marks %v, want %v", marks, want)
 	}
 }
+
+// A given rate is raised by as much as the service has time for, and never lowered.
+func TestTheWarmupRaisesARate(t *testing.T) {
+	for _, test := range []struct{ given, raiseTo, want float64 }{
+		{2, 100, 10}, {2, 5, 5}, {20, 100, 20}, {2, 0, 2}, {2, 1, 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			send := func(context.Context, int) Exchange {
+				time.Sleep(50 * time.Millisecond)
+				return Exchange{Outcome: metrics.OK, End: time.Now()}
+			}
+			result, err := Run(t.Context(), Config{Requests: 1, Warmup: 5, Rate: test.given, RaiseTo: test.raiseTo, coarse: true}, send)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if result.Config.Rate != test.want || result.Calibration != nil {
+				t.Errorf("%v of %+v", result.Config.Rate, test)
+			}
+		})
+	}
+}

@@ -57,8 +57,16 @@ func (g *generator) warmUp(ctx context.Context, result *Result) error {
 	if g.config.Warmup > 0 && len(times) == 0 {
 		return &WarmupError{Sent: result.Warmup, Outcome: last.Outcome, Err: last.Err}
 	}
-	if g.config.Concurrency == 0 && g.config.Rate == 0 {
+	switch given := g.config.Rate; {
+	case g.config.Concurrency > 0:
+	case given == 0:
 		return result.calibrate(times)
+	case g.config.RaiseTo > given && len(times) > 0:
+		if err := result.calibrate(times); err != nil {
+			return err
+		}
+		result.Config.Rate = min(max(result.Config.Rate, given), g.config.RaiseTo)
+		result.Calibration = nil // the rate is not what follows from it alone
 	}
 	return nil
 }

@@ -36,6 +36,8 @@ type Document struct {
 	// CI holds the confidence interval of a metric, by the metric's name.
 	CI      map[string]Interval `json:"ci"`
 	Targets []Target            `json:"targets"`
+	// RoundTrip is there wherever a compression ratio is.
+	RoundTrip *RoundTrip `json:"round_trip,omitempty"`
 	// Errors counts the requests that gave no valid answer, by outcome.
 	Errors map[string]int `json:"errors"`
 	// Notes are sentences a reader of the numbers has to know, for example how
@@ -86,11 +88,19 @@ type Load struct {
 	SendLateP50Ms float64 `json:"send_late_p50_ms"`
 	SendLateP99Ms float64 `json:"send_late_p99_ms"`
 	SendLateMaxMs float64 `json:"send_late_max_ms"`
+	// OwnLate is the part of SendLate that is the generator's own: when it came to
+	// a request, before the bound on those in flight could hold the request back.
+	OwnLateP50Ms float64 `json:"own_late_p50_ms"`
+	OwnLateP99Ms float64 `json:"own_late_p99_ms"`
 	// GeneratorCPUSeconds is user and system time of the whole generating
 	// process in the measured phase (getrusage(2)); the ratio divides it by the
 	// phase's length, so 1 is one busy core.
 	GeneratorCPUSeconds float64 `json:"generator_cpu_seconds"`
 	GeneratorCPURatio   float64 `json:"generator_cpu_ratio"`
+	// Generator is what the generator adds by itself; nil where it was not
+	// measured, and GeneratorUnknown then says why, if it was tried.
+	Generator        *Generator `json:"generator,omitempty"`
+	GeneratorUnknown string     `json:"generator_unknown,omitempty"`
 }
 
 // Calibration says where an arrival rate came from: it is Utilization divided

@@ -26,6 +26,20 @@ func quantileInterval(sorted []float64, q float64) (Interval, error) {
 	return Interval{Low: found.Low, High: found.High, Confidence: confidence, Method: "order statistics (binomial, distribution-free)"}, nil
 }
 
+// verdictInterval is quantileInterval or, where the sample is too small for it, the
+// interval that the quantile exceeds on neither side with the usual confidence.
+func verdictInterval(sorted []float64, q float64) (Interval, error) {
+	interval, err := quantileInterval(sorted, q)
+	if err == nil {
+		return interval, nil
+	}
+	const bothSides = 1 - 2*(1-confidence)
+	if found, ok := statistics.QuantileInterval(sorted, q, bothSides); ok {
+		return Interval{Low: found.Low, High: found.High, Confidence: bothSides, Method: "order statistics (binomial, distribution-free)"}, nil
+	}
+	return Interval{}, err
+}
+
 // meanInterval is the interval of a mean.
 func meanInterval(sample []float64) (Interval, error) {
 	_, found, ok := statistics.MeanInterval(sample, confidence)

@@ -100,12 +100,14 @@ func (d *Document) SetPooledQuantile(name string, sample []float64, groups int, 
 }
 
 // JudgeQuantile adds a target on the q-quantile of a sample. It is met or missed
-// when the whole interval of the quantile lies on one side. Failures counts
+// when the whole interval of the quantile lies on one side. A sample that is just
+// large enough for the quantile to be printed has no interval of 95 %, but a bound of
+// 95 % on each side, which a verdict needs no more than. Failures counts
 // requests without a valid answer: leaving them out would flatter, so each
 // stands as a value beyond all others on the wrong side.
 func (d *Document) JudgeQuantile(target Target, sample []float64, failures int, q float64) {
 	all := withFailures(sample, failures, worst(target.Comparison))
-	interval, err := quantileInterval(slices.Sorted(slices.Values(all)), q)
+	interval, err := verdictInterval(slices.Sorted(slices.Values(all)), q)
 	d.judge(target, interval, err, failureNote(failures, "each counts as worse than every answer"))
 }
 

@@ -65,15 +65,15 @@ func TestVerdicts(t *testing.T) {
 		want     Verdict
 		reason   string
 	}{
-		"wholly below":         {scaled(0.99), 0, Met, "89.1 to 99"},
-		"upper end on target":  {scaled(1), 0, Undecided, "includes"},
-		"wholly above":         {scaled(1.2), 0, Missed, "beyond"},
-		"across":               {scaled(1.06), 0, Undecided, "includes"},
-		"too few for two ends": {scaled(0.1)[:60], 0, Undecided, "needs at least 72"},
-		"too few for a p95":    {scaled(0.1)[:58], 0, Undecided, "needs at least 59"},
-		"failures above":       {scaled(0.1), 6, Undecided, "unbounded"},
-		"mostly failures":      {scaled(0.1), 100, Missed, "100 requests got no valid answer"},
-		"one failure of many":  {append(scaled(0.1), scaled(0.1)...), 1, Met, "1 requests got no valid answer"},
+		"wholly below":        {scaled(0.99), 0, Met, "89.1 to 99"},
+		"upper end on target": {scaled(1), 0, Undecided, "includes"},
+		"wholly above":        {scaled(1.2), 0, Missed, "beyond"},
+		"across":              {scaled(1.06), 0, Undecided, "includes"},
+		"enough for bounds":   {scaled(0.1)[:60], 0, Met, "90 % interval"},
+		"too few for a p95":   {scaled(0.1)[:58], 0, Undecided, "needs at least 59"},
+		"failures above":      {scaled(0.1), 6, Undecided, "unbounded"},
+		"mostly failures":     {scaled(0.1), 100, Missed, "100 requests got no valid answer"},
+		"one failure of many": {append(scaled(0.1), scaled(0.1)...), 1, Met, "1 requests got no valid answer"},
 	} {
 		target := filled(test.sample, test.failures).Targets[0]
 		if target.Verdict != test.want || !strings.Contains(target.Reason, test.reason) {
@@ -113,6 +113,24 @@ func TestOnlyCompleteRunsAreJudged(t *testing.T) {
 	d.JudgeQuantile(Target{Metric: "time_p95_ms", Comparison: "<", Value: 1000, Unit: "ms"}, upTo(90), 0, 0.95)
 	if target := d.Targets[0]; target.Verdict != Undecided || !strings.Contains(target.Reason, "stopped") {
 		t.Errorf("%+v", target)
+	}
+}
+
+// A p99 is printed from 299 values on, and then judged too: by the largest of them,
+// which it exceeds with a probability of 0.99^299 < 5 %.
+func TestVerdictsOfJustEnoughValues(t *testing.T) {
+	for _, test := range []struct {
+		n      int
+		target float64
+		want   Verdict
+	}{{298, 1000, Undecided}, {299, 1000, Met}, {300, 1000, Met}, {300, 300, Undecided}, {300, 300.5, Met}, {300, 200, Missed}, {400, 1000, Met}} {
+		d := New("other", "ExampleBenchmark", "nothing was run")
+		d.Status = Complete
+		d.SetQuantile("time_p99_ms", upTo(test.n), 0.99)
+		d.JudgeQuantile(Target{Metric: "time_p99_ms", Comparison: "<", Value: test.target, Unit: "ms"}, upTo(test.n), 0, 0.99)
+		if got := d.Targets[0]; got.Verdict != test.want || test.n == 300 && !strings.Contains(got.Reason, "90 % interval") {
+			t.Errorf("%d values, target %v: %s: %s", test.n, test.target, got.Verdict, got.Reason)
+		}
 	}
 }
 

@@ -230,3 +230,33 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestRatiosNeedAVerdict(t *testing.T) {
+	for _, test := range []struct {
+		trip *RoundTrip
+		want string // part of the error, empty for none
+	}{
+		{nil, "nothing says"},
+		{NewRoundTrip(3, 3, ""), ""},
+		{NewRoundTrip(3, 2, ""), ""},
+		{NewRoundTrip(0, 0, ""), ""},
+		{&RoundTrip{Lossless: "true", Checked: 3, Whole: 2}, "lossless"},
+		{&RoundTrip{Lossless: "false", Checked: 3, Whole: 3}, "lossless"},
+		{&RoundTrip{Lossless: "true"}, "lossless"},
+		{&RoundTrip{Lossless: "unverified"}, "without a reason"},
+		{&RoundTrip{Lossless: "true", Checked: 2, Whole: 3}, "3 of 2"},
+	} {
+		d := New("sigmalang", "CompressionRatioBenchmark", "not measured")
+		d.Timestamp, d.Iterations, d.N, d.Status, d.TargetKind = time.Now(), 1, 1, Complete, "reference"
+		d.Load.Model = "open-loop"
+		if err := d.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		d.Set("compression_ratio", 3)
+		d.RoundTrip = test.trip
+		err := d.Validate()
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: %v", test.trip, err)
+		}
+	}
+}

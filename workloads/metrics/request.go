@@ -4,7 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Request is one request of a benchmark as requests/<Benchmark>.ndjson keeps
@@ -53,25 +57,27 @@ func (i Instant) Sub(u Instant) time.Duration {
 }
 
 // Outcome says how a request ended. Besides the constants there is
-// "http_<code>" for each HTTP status other than 200.
+// "http_<code>" for each HTTP status other than 200 and "errno_<name>" for each error
+// of the operating system.
 type Outcome string
 
 // The outcomes of a request.
 const (
-	OK                Outcome = "ok"
-	Refused           Outcome = "connection_refused"
-	Unreachable       Outcome = "unreachable"    // no connection, for another reason
-	Reset             Outcome = "reset"          // the peer reset or closed the connection before an answer
-	TimedOut          Outcome = "timeout"        // no complete answer in time
-	Truncated         Outcome = "truncated"      // the answer stopped before its end mark
-	Malformed         Outcome = "malformed"      // not the protocol
-	TooLarge          Outcome = "too_large"      // an answer beyond the client's caps
-	Empty             Outcome = "empty"          // a whole answer without content
-	ServiceError      Outcome = "service_error"  // an error object inside a 200 answer
-	InvalidAnswer     Outcome = "invalid_answer" // well-formed, but not what was asked for
-	Canceled          Outcome = "canceled"       // the benchmark was stopped
-	Dropped           Outcome = "dropped"        // never sent: the bound on requests in flight held it back until its timeout
-	httpOutcomePrefix         = "http_"
+	OK                  Outcome = "ok"
+	Refused             Outcome = "connection_refused"
+	Unreachable         Outcome = "unreachable"    // no connection, for another reason
+	Reset               Outcome = "reset"          // the peer reset or closed the connection before an answer
+	TimedOut            Outcome = "timeout"        // no complete answer in time
+	Truncated           Outcome = "truncated"      // the answer stopped before its end mark
+	Malformed           Outcome = "malformed"      // not the protocol
+	TooLarge            Outcome = "too_large"      // an answer beyond the client's caps
+	Empty               Outcome = "empty"          // a whole answer without content
+	ServiceError        Outcome = "service_error"  // an error object inside a 200 answer
+	InvalidAnswer       Outcome = "invalid_answer" // well-formed, but not what was asked for
+	Canceled            Outcome = "canceled"       // the benchmark was stopped
+	Dropped             Outcome = "dropped"        // never sent: the bound on requests in flight held it back until its timeout
+	httpOutcomePrefix           = "http_"
+	systemOutcomePrefix         = "errno_"
 )
 
 // HTTPOutcome returns the outcome of an answer with the given HTTP status.
@@ -79,7 +85,17 @@ func HTTPOutcome(status int) Outcome {
 	return Outcome(fmt.Sprintf("%s%03d", httpOutcomePrefix, status))
 }
 
-var httpOutcome = regexp.MustCompile(`^` + httpOutcomePrefix + `[0-9]{3}$`)
+// SystemOutcome returns the outcome of a system call that failed, such as
+// "errno_enospc" for a full disk.
+func SystemOutcome(number syscall.Errno) Outcome {
+	name := unix.ErrnoName(number)
+	if name == "" {
+		name = fmt.Sprint(uintptr(number))
+	}
+	return Outcome(systemOutcomePrefix + strings.ToLower(name))
+}
+
+var codedOutcome = regexp.MustCompile(`^(` + httpOutcomePrefix + `[0-9]{3}|` + systemOutcomePrefix + `[0-9a-z]+)$`)
 
 // Known reports whether o is an outcome of this schema version.
 func (o Outcome) Known() bool {
@@ -88,7 +104,7 @@ func (o Outcome) Known() bool {
 		Empty, ServiceError, InvalidAnswer, Canceled, Dropped:
 		return true
 	}
-	return httpOutcome.MatchString(string(o))
+	return codedOutcome.MatchString(string(o))
 }
 
 // Validate checks that the instants follow one another and that the outcome

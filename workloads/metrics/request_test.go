@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,7 +29,9 @@ func unsent() Request {
 
 func TestRequestsRoundTripAndConform(t *testing.T) {
 	schema := compile(t, "request.schema.json")
-	want := []Request{answered(), unsent()}
+	full := unsent()
+	full.Outcome = SystemOutcome(syscall.ENOSPC)
+	want := []Request{answered(), unsent(), full}
 	var file bytes.Buffer
 	writer := NewRequestWriter(&file)
 	for _, request := range want {
@@ -134,4 +137,17 @@ func FuzzReadRequests(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestSystemOutcomes(t *testing.T) {
+	for number, want := range map[syscall.Errno]Outcome{syscall.ENOSPC: "errno_enospc", syscall.EIO: "errno_eio", 4000: "errno_4000"} {
+		if got := SystemOutcome(number); got != want || !got.Known() {
+			t.Errorf("%v: %q", number, got)
+		}
+	}
+	for _, unknown := range []Outcome{"errno_", "errno_ENOSPC", "http_1", "errno_eio "} {
+		if unknown.Known() {
+			t.Errorf("%q is known", unknown)
+		}
+	}
 }

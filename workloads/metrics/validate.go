@@ -6,6 +6,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 var (
@@ -13,14 +14,38 @@ var (
 	metricName    = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 )
 
+// ratioMetric begins the names of compression ratios.
+const ratioMetric = "compression_ratio"
+
+// IsRatio reports whether a metric is a compression ratio, which is not to be shown
+// without the document's RoundTrip.
+func IsRatio(metric string) bool { return strings.HasPrefix(metric, ratioMetric) }
+
 // RequiredFields lists the metrics that every document of a service has, as a
 // number or as null with a reason. It is empty for a service without fixed
 // fields.
 func RequiredFields(service string) []string {
-	if service == "ryot" {
+	switch service {
+	case "ryot":
 		return []string{
 			"ttft_mean_ms", "ttft_p50_ms", "ttft_p95_ms", "ttft_p99_ms",
 			"tokens_per_second", "peak_memory_mb", "gpu_utilization_percent",
+		}
+	case "sigmavault":
+		return []string{
+			"read_p50_ms", "read_p99_ms", "cold_read_p50_ms", "cold_read_p99_ms",
+			"write_p50_ms", "write_p99_ms", "throughput_mb_per_s", "peak_memory_mb",
+		}
+	case "agents":
+		return []string{
+			"task_mean_ms", "task_p50_ms", "task_p95_ms", "task_p99_ms",
+			"tasks_per_second", "queue_depth_mean", "queue_depth_max", "peak_memory_mb",
+		}
+	case "sigmalang":
+		return []string{
+			ratioMetric, "compression_ratio_english", "compression_ratio_code", "compression_ratio_repeated",
+			"compression_ratio_random", "compression_ratio_all", "round_trip_ok_ratio",
+			"throughput_mb_per_s", "compress_ms_per_mb", "decompress_ms_per_mb", "peak_memory_mb",
 		}
 	}
 	return nil
@@ -94,9 +119,14 @@ func (d *Document) validateMetrics() error {
 			errs = append(errs, fmt.Errorf("metric %s is null without a reason", name))
 		case value != nil && reason != "":
 			errs = append(errs, fmt.Errorf("metric %s has a value and a reason for having none", name))
+		case value != nil && IsRatio(name) && d.RoundTrip == nil:
+			errs = append(errs, fmt.Errorf("metric %s has a value, and nothing says whether what was compressed came back", name))
 		case value != nil && (math.IsNaN(*value) || math.IsInf(*value, 0)):
 			errs = append(errs, fmt.Errorf("metric %s is %v", name, *value))
 		}
+	}
+	if d.RoundTrip != nil {
+		errs = append(errs, d.RoundTrip.validate())
 	}
 	for name := range d.Unavailable {
 		if _, ok := d.Metrics[name]; !ok {

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/narrows-profiler/narrows/workloads/metrics"
+	"github.com/narrows-profiler/narrows/workloads/transport"
 )
 
 // maxText bounds the answer text that is kept, in bytes.
@@ -21,6 +23,7 @@ type Answer struct {
 	// mark. Err explains any other.
 	Outcome metrics.Outcome
 	Err     error
+	Header  http.Header
 	// FirstByte is the arrival of the answer's first byte, FirstToken that of
 	// the first content that is not empty, Chunks those of the contents after
 	// it. End is the arrival of the end mark, or when the request was given up.
@@ -100,18 +103,18 @@ func (a *Answer) read(events *Reader, firstToken func()) error {
 func (a *Answer) take(event Event) (content string, fault error) {
 	var piece chunk
 	if err := json.Unmarshal(event.Data, &piece); err != nil {
-		fault = fmt.Errorf("an event is not a chunk of an answer: %w: %s", err, excerpt(event.Data))
+		fault = fmt.Errorf("an event is not a chunk of an answer: %w: %s", err, transport.Excerpt(event.Data))
 		a.fail(metrics.Malformed, fault)
 		return "", fault
 	}
 	if piece.Error != nil || event.Type == "error" {
-		fault = fmt.Errorf("the service reported an error within its answer: %s", excerpt(event.Data))
+		fault = fmt.Errorf("the service reported an error within its answer: %s", transport.Excerpt(event.Data))
 		a.fail(metrics.ServiceError, fault)
 		return "", fault
 	}
 	if piece.Usage != nil {
 		if piece.Usage.CompletionTokens < 0 || piece.Usage.PromptTokens < 0 {
-			fault = fmt.Errorf("a negative token count: %s", excerpt(event.Data))
+			fault = fmt.Errorf("a negative token count: %s", transport.Excerpt(event.Data))
 			a.fail(metrics.Malformed, fault)
 			return "", fault
 		}
@@ -148,13 +151,4 @@ func (a *Answer) finish(at time.Time) {
 	if a.TokensFrom == "" {
 		a.Tokens, a.TokensFrom = 1+len(a.Chunks), "chunks"
 	}
-}
-
-// excerpt returns the beginning of a foreign text for an error message.
-func excerpt(text []byte) string {
-	const limit = 160
-	if len(text) > limit {
-		return fmt.Sprintf("%q...", text[:limit])
-	}
-	return fmt.Sprintf("%q", text)
 }

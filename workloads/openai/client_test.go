@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -226,5 +227,31 @@ func TestNewClientRefuses(t *testing.T) {
 		if _, err := NewClient(base, nil); err == nil {
 			t.Errorf("%q accepted", base)
 		}
+	}
+}
+
+// A service of another kind answers at its own path, to its own request.
+func TestStreamFromAnotherPath(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || r.Method != http.MethodPost || r.URL.Path != "/base/agents/APEX/invoke" || string(body) != `{"task":7}` {
+			t.Errorf("%s %s: %s, %v", r.Method, r.URL, body, err)
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.Header().Set("X-Queue-Depth", "4")
+		fmt.Fprint(w, piece("all of it")+done)
+	}))
+	defer server.Close()
+	client, err := NewClient(server.URL+"/base", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	answer := client.StreamFrom(t.Context(), "agents/APEX/invoke", map[string]int{"task": 7}, nil)
+	if answer.Outcome != metrics.OK || answer.Text != "all of it" || answer.Header.Get("X-Queue-Depth") != "4" || answer.FinishReason != "" {
+		t.Errorf("%+v", answer)
+	}
+	if refused := client.StreamFrom(t.Context(), "agents/APEX/invoke", make(chan int), nil); refused.Outcome == metrics.OK || refused.Err == nil {
+		t.Errorf("what is no JSON was sent: %+v", refused)
 	}
 }

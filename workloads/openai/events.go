@@ -14,6 +14,11 @@ const (
 	MaxStream = 64 << 20
 )
 
+// bufferSize is for one read; net/http hands on no more at a time. Each answer has a
+// buffer of its own, and a generator that allocates much collects garbage where it
+// should send.
+const bufferSize = 4 << 10
+
 // ErrTooLarge is wrapped by errors about an event or a stream beyond its cap.
 var ErrTooLarge = errors.New("beyond the size cap")
 
@@ -54,7 +59,7 @@ type Reader struct {
 
 // NewReader returns a Reader of source with the caps MaxEvent and MaxStream.
 func NewReader(source io.Reader) *Reader {
-	return &Reader{source: source, maxEvent: MaxEvent, maxStream: MaxStream, buffer: make([]byte, 16<<10)}
+	return &Reader{source: source, maxEvent: MaxEvent, maxStream: MaxStream, buffer: make([]byte, bufferSize)}
 }
 
 // Bytes returns how many bytes were read from the source.
@@ -121,8 +126,9 @@ func (r *Reader) nextLine() ([]byte, error) {
 		part := r.unread
 		if end >= 0 {
 			part = r.unread[:end]
+			r.pending++ // an endless row of empty fields must end as well
 		}
-		if r.pending += len(part) + 1; r.pending > r.maxEvent {
+		if r.pending += len(part); r.pending > r.maxEvent {
 			return nil, fmt.Errorf("an event of more than %d bytes: %w", r.maxEvent, ErrTooLarge)
 		}
 		r.line = append(r.line, part...)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/narrows-profiler/narrows/analysis/statistics"
 	"github.com/narrows-profiler/narrows/workloads/load"
 	"github.com/narrows-profiler/narrows/workloads/metrics"
 	"github.com/narrows-profiler/narrows/workloads/service"
@@ -41,10 +42,13 @@ type Sink interface {
 type Runner struct {
 	// Benchmarks are run in this order.
 	Benchmarks []Benchmark
-	// Commands start the reference services, by service. Targets are the URLs
-	// of external services, which go first.
+	// Commands start the reference services, by service. Targets are external
+	// services, which go first.
 	Commands map[string]service.Command
-	Targets  map[string]string
+	Targets  map[string]service.Target
+	// Null returns the command that starts a process of a benchmark's null server,
+	// by which the generator measures itself after each run. Without it, it does not.
+	Null func(Benchmark) service.Command
 	// Options hold for every benchmark; Iterations of 0 without a Duration are
 	// each benchmark's own.
 	Options  load.Options
@@ -68,9 +72,8 @@ func (r *Runner) Check(ctx context.Context) error {
 				continue
 			}
 			checked[name] = true
-			if address, external := r.Targets[name]; external {
-				_, err := service.Connect(ctx, name, address)
-				errs = append(errs, err)
+			if target, external := r.Targets[name]; external {
+				errs = append(errs, target.Check(ctx))
 			} else if len(r.Commands[name].Arguments) == 0 {
 				errs = append(errs, fmt.Errorf("no command starts the reference service %s; give --target %s=URL", name, name))
 			}
@@ -107,13 +110,35 @@ func (r *Runner) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// one runs a single benchmark with its services.
-func (r *Runner) one(ctx context.Context, benchmark Benchmark) (err error) {
+// one runs a single benchmark with its services, then the generator alone, and hands
+// the document to the sink.
+func (r *Runner) one(ctx context.Context, benchmark Benchmark) error {
+	var latencies []float64
+	document, err := r.drive(ctx, benchmark, &latencies)
+	if document == nil {
+		return err
+	}
+	if r.Null != nil {
+		own, unknown := r.measureGenerator(ctx, benchmark, document)
+		document.JudgeGenerator(own, unknown, median(latencies), benchmark.Clients)
+	}
+	err = errors.Join(err, r.Sink.Metrics(document))
+	// What was broken off did not fail: the document says how far it got, and Run
+	// why it ended.
+	if document.Status == metrics.Failed && ctx.Err() == nil {
+		err = errors.Join(err, fmt.Errorf("the benchmark failed: %s", document.StatusReason))
+	}
+	return err
+}
+
+// drive runs a benchmark while its services are up. Latencies takes the time of each
+// valid answer from the intended start, in milliseconds.
+func (r *Runner) drive(ctx context.Context, benchmark Benchmark, latencies *[]float64) (document *metrics.Document, err error) {
 	endpoints := make(map[string]service.Endpoint)
 	for _, name := range benchmark.Services {
 		endpoint, stop, startErr := r.start(ctx, name)
 		if startErr != nil {
-			return startErr
+			return nil, startErr
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 		endpoints[name] = endpoint
@@ -121,14 +146,13 @@ func (r *Runner) one(ctx context.Context, benchmark Benchmark) (err error) {
 			r.Observer.Service(name, endpoint.PID)
 		}
 	}
-	return r.measure(ctx, benchmark, endpoints)
+	return r.measure(ctx, benchmark, endpoints, latencies)
 }
 
 // start brings a service up, or reaches it, and returns how to end it.
 func (r *Runner) start(ctx context.Context, name string) (service.Endpoint, func() error, error) {
-	if address, external := r.Targets[name]; external {
-		endpoint, err := service.Connect(ctx, name, address)
-		return endpoint, func() error { return nil }, err
+	if target, external := r.Targets[name]; external {
+		return target.Open(ctx)
 	}
 	process, err := service.Start(ctx, r.Commands[name])
 	if err != nil {
@@ -137,11 +161,11 @@ func (r *Runner) start(ctx context.Context, name string) (service.Endpoint, func
 	return process.Endpoint, process.Stop, nil
 }
 
-// measure runs the benchmark itself and hands its document to the sink.
-func (r *Runner) measure(ctx context.Context, benchmark Benchmark, endpoints map[string]service.Endpoint) (err error) {
+// measure runs the benchmark itself, whose requests go to the sink.
+func (r *Runner) measure(ctx context.Context, benchmark Benchmark, endpoints map[string]service.Endpoint, latencies *[]float64) (document *metrics.Document, err error) {
 	requests, err := r.Sink.Requests(benchmark.Name)
 	if err != nil {
-		return fmt.Errorf("opening the request records: %w", err)
+		return nil, fmt.Errorf("opening the request records: %w", err)
 	}
 	defer func() { err = errors.Join(err, requests.Close()) }()
 	options := r.Options
@@ -152,7 +176,8 @@ func (r *Runner) measure(ctx context.Context, benchmark Benchmark, endpoints map
 		options.Seed = DefaultSeed
 	}
 	var marking sync.Mutex
-	document, err := benchmark.Run(ctx, load.Assignment{
+	records := metrics.NewRequestWriter(requests)
+	document, err = benchmark.Run(ctx, load.Assignment{
 		Name:      benchmark.Name,
 		Endpoints: endpoints,
 		Options:   options,
@@ -161,20 +186,21 @@ func (r *Runner) measure(ctx context.Context, benchmark Benchmark, endpoints map
 			defer marking.Unlock()
 			r.Observer.Mark(benchmark.Name, phase)
 		},
-		Progress:     func(done, total int) { r.Observer.Progress(benchmark.Name, done, total) },
-		Record:       metrics.NewRequestWriter(requests).Write,
+		Progress: func(done, total int) { r.Observer.Progress(benchmark.Name, done, total) },
+		Record: func(request metrics.Request) error {
+			if request.Outcome == metrics.OK {
+				*latencies = append(*latencies, milliseconds(request.End.Sub(request.IntendedStart)))
+			}
+			return records.Write(request)
+		},
 		RequestsFile: "requests/" + benchmark.Name + ".ndjson",
 		Version:      r.Version,
 	})
 	r.Observer.Mark("", "")
-	if document == nil {
-		return err
-	}
-	err = errors.Join(err, r.Sink.Metrics(document))
-	// What was broken off did not fail: the document says how far it got, and Run
-	// why it ended.
-	if document.Status == metrics.Failed && ctx.Err() == nil {
-		err = errors.Join(err, fmt.Errorf("the benchmark failed: %s", document.StatusReason))
-	}
-	return err
+	return document, err
+}
+
+func median(values []float64) float64 {
+	middle, _ := statistics.Quantile(slices.Sorted(slices.Values(values)), 0.5) // 0 of none
+	return middle
 }

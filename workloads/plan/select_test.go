@@ -36,15 +36,22 @@ func TestThePlanIsSound(t *testing.T) {
 }
 
 func TestSelect(t *testing.T) {
+	all := names(Benchmarks())
 	both := []string{"FirstTokenLatencyBenchmark", "TokenGenerationBenchmark"}
+	if !slices.Contains(all, "AgentTaskLatencyBenchmark") {
+		t.Errorf("the plan has only %v", all)
+	}
 	for _, test := range []struct {
 		suite, component, name string
 		want                   []string
 	}{
-		{"", "", "", both},
-		{"microbenchmarks", "", "", both},
+		{"", "", "", all},
+		{"microbenchmarks", "", "", all},
 		{"", "ryot", "", both},
-		{"", "all", "", both},
+		{"", "sigmavault", "", []string{"RSUReadBenchmark", "RSUWriteBenchmark"}},
+		{"", "", "rsuwrite", []string{"RSUWriteBenchmark"}},
+		{"", "agents", "", []string{"AgentTaskLatencyBenchmark"}},
+		{"", "all", "", all},
 		{"MicroBenchmarks", "Ryot", "", both},
 		{"", "", "TokenGenerationBenchmark", both[1:]},
 		{"microbenchmarks", "ryot", "tokengeneration", both[1:]},

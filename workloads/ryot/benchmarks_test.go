@@ -66,8 +66,8 @@ type outcome struct {
 	err      error
 }
 
-// benchmark runs a shape against a script; it must be called in a bubble.
-func benchmark(ctx context.Context, t *testing.T, name string, s shape, model script, options load.Options) outcome {
+// drive runs a shape against a script; it must be called in a bubble.
+func drive(ctx context.Context, t *testing.T, name string, s shape, model script, options load.Options) outcome {
 	t.Helper()
 	var result outcome
 	var mutex sync.Mutex
@@ -164,7 +164,7 @@ func near(a, b float64) bool { return math.Abs(a-b) <= 1e-6*math.Abs(b) }
 func TestMetricsAreTheScripts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		model := script{prefill: 40 * time.Millisecond, perToken: 4 * time.Millisecond}
-		got := benchmark(t.Context(), t, "TokenGenerationBenchmark", tokenGeneration(), model, load.Options{Iterations: 100, Seed: 5})
+		got := drive(t.Context(), t, "TokenGenerationBenchmark", tokenGeneration(), model, load.Options{Iterations: 100, Seed: 5})
 		if got.err != nil {
 			t.Fatal(got.err)
 		}
@@ -204,7 +204,7 @@ func TestMetricsAreTheScripts(t *testing.T) {
 func TestQueueingIsInTheLatency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		model := script{prefill: 40 * time.Millisecond, perToken: 4 * time.Millisecond, slots: 1}
-		got := benchmark(t.Context(), t, "FirstTokenLatencyBenchmark", firstTokenLatency(), model, load.Options{Iterations: 100, Seed: 5})
+		got := drive(t.Context(), t, "FirstTokenLatencyBenchmark", firstTokenLatency(), model, load.Options{Iterations: 100, Seed: 5})
 		if got.err != nil {
 			t.Fatal(got.err)
 		}
@@ -258,7 +258,7 @@ func TestVerdictsFollowTheTruth(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				got := benchmark(t.Context(), t, "FirstTokenLatencyBenchmark", test.shape, test.model, load.Options{Iterations: 100, Seed: 2})
+				got := drive(t.Context(), t, "FirstTokenLatencyBenchmark", test.shape, test.model, load.Options{Iterations: 100, Seed: 2})
 				if got.err != nil {
 					t.Fatal(got.err)
 				}
@@ -285,7 +285,7 @@ func TestFailuresAreKeptApart(t *testing.T) {
 			}
 			return true
 		}}
-		got := benchmark(t.Context(), t, "FirstTokenLatencyBenchmark", firstTokenLatency(), model, load.Options{Iterations: 100, Seed: 2})
+		got := drive(t.Context(), t, "FirstTokenLatencyBenchmark", firstTokenLatency(), model, load.Options{Iterations: 100, Seed: 2})
 		if got.err != nil {
 			t.Fatal(got.err)
 		}
@@ -309,7 +309,7 @@ func TestFailuresAreKeptApart(t *testing.T) {
 func TestServiceWithoutUsage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		model := script{prefill: 30 * time.Millisecond, perToken: 2 * time.Millisecond, noUsage: true, strict: true}
-		got := benchmark(t.Context(), t, "TokenGenerationBenchmark", tokenGeneration(), model, load.Options{Iterations: 60, Seed: 2})
+		got := drive(t.Context(), t, "TokenGenerationBenchmark", tokenGeneration(), model, load.Options{Iterations: 60, Seed: 2})
 		if got.err != nil {
 			t.Fatal(got.err)
 		}
@@ -326,7 +326,7 @@ func TestServiceWithoutUsage(t *testing.T) {
 func TestUnansweredWarmupFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		model := script{prefill: time.Hour, strict: true}
-		got := benchmark(t.Context(), t, "FirstTokenLatencyBenchmark", firstTokenLatency(), model, load.Options{Iterations: 100, Timeout: time.Second})
+		got := drive(t.Context(), t, "FirstTokenLatencyBenchmark", firstTokenLatency(), model, load.Options{Iterations: 100, Timeout: time.Second})
 		if got.err != nil {
 			t.Fatal(got.err)
 		}
@@ -350,7 +350,7 @@ func TestUnansweredWarmupFails(t *testing.T) {
 func TestPhases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		model := script{prefill: 40 * time.Millisecond, perToken: 4 * time.Millisecond}
-		got := benchmark(t.Context(), t, "FirstTokenLatencyBenchmark", firstTokenLatency(), model, load.Options{Iterations: 3, Concurrency: 1, Seed: 1})
+		got := drive(t.Context(), t, "FirstTokenLatencyBenchmark", firstTokenLatency(), model, load.Options{Iterations: 3, Concurrency: 1, Seed: 1})
 		want := []string{load.Warmup, load.Mixed, "prefill", "decode", load.Mixed, "prefill", "decode", load.Mixed, "prefill", "decode", load.Mixed}
 		if !slices.Equal(got.marks, want) {
 			t.Errorf("marks %v, want %v", got.marks, want)

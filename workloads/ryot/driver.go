@@ -18,17 +18,20 @@ const (
 	decode  = "decode"
 )
 
-// driver sends the requests of one run.
+// driver sends the requests of one run and keeps what came of them.
 type driver struct {
 	client    *openai.Client
 	model     string
 	maxTokens int
+	judge     func(*metrics.Document, *samples)
 	prompts   *prompts
 	plain     bool         // found in the warm-up: it refuses optional fields
 	phases    *load.Phases // nil in the warm-up
 
 	mutex sync.Mutex
 	seen  map[int]observation
+
+	samples *samples // empty until the run is over
 }
 
 // observation is what a request record has no place for.
@@ -37,9 +40,20 @@ type observation struct {
 	promptTokens int
 }
 
-// send performs one request; negative indexes are the warm-up's, which come one
-// after another.
-func (d *driver) send(ctx context.Context, index int) load.Exchange {
+// Measuring ends the warm-up.
+func (d *driver) Measuring(phases *load.Phases) { d.phases = phases }
+
+// Fill sets the metrics.
+func (d *driver) Fill(document *metrics.Document, result *load.Result) {
+	d.samples = collect(result, d.seen)
+	d.samples.fill(document, result)
+}
+
+// Judge sets the target.
+func (d *driver) Judge(document *metrics.Document) { d.judge(document, d.samples) }
+
+// Send performs one request.
+func (d *driver) Send(ctx context.Context, index int) load.Exchange {
 	request := openai.Request{
 		Model:       d.model,
 		Messages:    []openai.Message{{Role: "user", Content: d.prompts.text(index)}},

@@ -38,6 +38,7 @@ func (p *prompts) text(index int) string {
 	spread := p.mean / 4
 	count := max(fewestWords, p.mean-spread+random.IntN(2*spread+1))
 	var text strings.Builder
+	text.Grow(8 * count)
 	for i := range count {
 		word := p.words[random.IntN(len(p.words))]
 		if i == 0 {

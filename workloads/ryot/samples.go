@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/narrows-profiler/narrows/workloads/benchmark"
 	"github.com/narrows-profiler/narrows/workloads/load"
 	"github.com/narrows-profiler/narrows/workloads/metrics"
 )
@@ -18,15 +19,11 @@ type samples struct {
 	failures                int
 }
 
-// collect gathers the samples of a run. Requests that were canceled by stopping
-// it are no failures of the service.
-func collect(result *load.Result, d *driver) *samples {
-	s := new(samples)
+// collect gathers the samples of a run.
+func collect(result *load.Result, observed map[int]observation) *samples {
+	s := &samples{failures: benchmark.Failures(result)}
 	for _, request := range result.Requests {
 		if request.Outcome != metrics.OK {
-			if request.Outcome != metrics.Canceled {
-				s.failures++
-			}
 			continue
 		}
 		s.answers++
@@ -41,7 +38,7 @@ func collect(result *load.Result, d *driver) *samples {
 		} else {
 			s.short++
 		}
-		seen := d.seen[request.Index]
+		seen := observed[request.Index]
 		for _, gap := range seen.gaps {
 			s.gaps = append(s.gaps, milliseconds(gap))
 		}
@@ -52,20 +49,8 @@ func collect(result *load.Result, d *driver) *samples {
 	return s
 }
 
-// fill takes a run's result into its document.
-func fill(document *metrics.Document, result *load.Result, d *driver) {
-	s := collect(result, d)
-	document.Iterations, document.N = result.Asked, s.answers
-	document.Status, document.StatusReason = result.Status()
-	document.Load = result.Load()
-	if !result.Started.IsZero() {
-		document.Timestamp = result.Started.UTC()
-	}
-	for outcome, count := range result.Outcomes() {
-		if outcome != metrics.OK {
-			document.Errors[string(outcome)] = count
-		}
-	}
+// fill takes the samples of a run into its document.
+func (s *samples) fill(document *metrics.Document, result *load.Result) {
 	document.SetMean("ttft_mean_ms", s.ttft)
 	document.SetQuantile("ttft_p50_ms", s.ttft, 0.50)
 	document.SetQuantile("ttft_p95_ms", s.ttft, 0.95)

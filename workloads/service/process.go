@@ -7,12 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -31,6 +28,8 @@ type Command struct {
 	//
 	//	{"service":"ryot","url":"http://127.0.0.1:PORT","pid":N,"model":"..."}
 	Arguments []string
+	// Planted is the bottleneck that the arguments ask for, as the endpoint tells it.
+	Planted string
 	// ReadyTimeout bounds the time until that line, Grace the time between the
 	// request to end and the kill.
 	ReadyTimeout time.Duration
@@ -40,12 +39,9 @@ type Command struct {
 // Process is a reference service that was started.
 type Process struct {
 	Endpoint
+	*child
 	command Command
-	cmd     *exec.Cmd
-	stderr  tail
 	ready   firstLine
-	exited  chan struct{}
-	waitErr error
 }
 
 // announcement is the ready line.
@@ -70,36 +66,15 @@ func Start(ctx context.Context, command Command) (*Process, error) {
 	if command.Grace == 0 {
 		command.Grace = DefaultGrace
 	}
-	p := &Process{command: command, exited: make(chan struct{}), ready: firstLine{line: make(chan []byte, 1)}}
-	p.cmd = exec.Command(command.Arguments[0], command.Arguments[1:]...)
-	p.cmd.Stdout, p.cmd.Stderr = &p.ready, &p.stderr
-	// Its own process group keeps a terminal's Ctrl-C, which ends a recording
-	// and keeps it, from ending the service under the recording's hands.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	// A grandchild that keeps the pipes open must not keep Wait.
-	p.cmd.WaitDelay = time.Second
-	started := make(chan error, 1)
-	go p.run(started)
-	if err := <-started; err != nil {
+	p := &Process{command: command, ready: firstLine{line: make(chan []byte, 1)}}
+	var err error
+	if p.child, err = startChild(exec.Command(command.Arguments[0], command.Arguments[1:]...), nil, &p.ready); err != nil {
 		return nil, fmt.Errorf("starting the reference service %s: %w", command.Service, err)
 	}
 	if err := p.awaitReady(ctx); err != nil {
 		return nil, fmt.Errorf("starting the reference service %s: %w%s", command.Service, errors.Join(err, p.end(0)), p.lastWords())
 	}
 	return p, nil
-}
-
-// run starts the process and waits for it on one thread: the kernel sends the
-// parent-death signal when the thread that forked ends, and Go ends idle threads.
-func (p *Process) run(started chan<- error) {
-	defer close(p.exited)
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := p.cmd.Start()
-	started <- err
-	if err == nil {
-		p.waitErr = p.cmd.Wait()
-	}
 }
 
 func (p *Process) awaitReady(ctx context.Context) error {
@@ -131,65 +106,18 @@ func (p *Process) announced(line []byte) error {
 	if said.Service != p.command.Service || said.PID <= 0 || ip == nil || !ip.IsLoopback() {
 		return fmt.Errorf("it announced service %.50q at %.200q with pid %d, want %s on a loopback address", said.Service, said.URL, said.PID, p.command.Service)
 	}
-	p.Endpoint = Endpoint{Service: said.Service, Kind: Reference, URL: strings.TrimSuffix(address.String(), "/"), PID: said.PID, Model: printable(said.Model)}
+	p.Endpoint = Endpoint{Service: said.Service, Kind: Reference, URL: strings.TrimSuffix(address.String(), "/"), PID: said.PID, Model: printable(said.Model), Planted: p.command.Planted}
 	return nil
 }
-
-// Exited is closed when the process has ended, by itself or by Stop.
-func (p *Process) Exited() <-chan struct{} { return p.exited }
 
 // Stop ends the service: SIGTERM, and SIGKILL after the grace. It returns an
 // error with the end of its standard error if the service had ended by itself
 // before.
 func (p *Process) Stop() error {
-	select {
-	case <-p.exited:
-		return fmt.Errorf("the reference service %s ended by itself (%v)%s", p.Service, p.cmd.ProcessState, p.lastWords())
-	default:
-	}
-	if err := p.end(p.command.Grace); err != nil {
-		return fmt.Errorf("stopping the reference service %s: %w", p.Service, err)
+	if err := p.stop(p.command.Grace); err != nil {
+		return fmt.Errorf("the reference service %s: %w", p.Service, err)
 	}
 	return nil
-}
-
-// end signals the process and waits for it; without grace it is killed at once.
-// It is reaped by run alone, so its PID cannot have been given to another.
-func (p *Process) end(grace time.Duration) error {
-	if grace > 0 {
-		if err := p.signal(syscall.SIGTERM); err != nil {
-			return err
-		}
-		patience := time.NewTimer(grace)
-		defer patience.Stop()
-		select {
-		case <-p.exited:
-			return nil
-		case <-patience.C:
-		}
-	}
-	if err := p.signal(syscall.SIGKILL); err != nil {
-		return err
-	}
-	<-p.exited
-	return nil
-}
-
-// signal sends a signal unless the process has ended; os.Process serialises it
-// with the reaping.
-func (p *Process) signal(signal syscall.Signal) error {
-	if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("sending %v to process %d: %w", signal, p.cmd.Process.Pid, err)
-	}
-	return nil
-}
-
-func (p *Process) lastWords() string {
-	words := p.stderr.text()
-	if words == "" {
-		return "; it wrote nothing to its standard error"
-	}
-	return "; the end of its standard error:\n" + words
 }
 
 // firstLine is a writer that gives the first line away and drops the rest.

@@ -19,7 +19,7 @@ import (
 func TestLittleMemory(t *testing.T) {
 	path := program{build: []string{"rustc", "-g", "-O", "program.rs"}}.compile(t)
 	f := openFile(t, path)
-	addresses := sampled(f, 1000)
+	addresses := sampled(f, 300)
 	all := debuginfo.Open(f, debuginfo.Options{})
 	for _, limit := range []int{64 << 10, 1 << 20} {
 		little := debuginfo.Open(f, debuginfo.Options{MaxMemory: limit})

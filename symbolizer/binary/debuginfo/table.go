@@ -10,8 +10,9 @@ import (
 	"github.com/narrows-profiler/narrows/symbolizer/binary/dwarf"
 )
 
-// defaultMemory is what Options.MaxMemory of 0 stands for.
-const defaultMemory = 256 << 20
+// defaultMemory is what Options.MaxMemory of 0 stands for: a recording names while it
+// records, and is to stay small.
+const defaultMemory = 64 << 20
 
 // Options say what to take into account beside the binary itself. The zero value
 // is the binary alone.
@@ -20,7 +21,9 @@ type Options struct {
 	// binary.OpenDebug, or nil.
 	Debug *binary.File
 	// MaxMemory bounds the bytes that decompressed sections and parsed units take
-	// at one time, about; 0 means 256 MiB. What does not fit has no names.
+	// at one time, about; 0 means 64 MiB. What does not fit has the names that the
+	// symbols have. Only compressed sections, and single units, can be so large:
+	// others are read piece by piece.
 	MaxMemory int
 }
 

@@ -77,7 +77,7 @@ var programs = []program{
 	{name: "C, DWARF 2", build: []string{"gcc", "-O2", "-g", "-gdwarf-2", "-gstrict-dwarf", "program.c"}, full: true},
 	{name: "C, compressed as it once was", build: []string{"gcc", "-O2", "-g", "-gz=zlib-gnu", "program.c"}, full: true, few: true},
 	{name: "C, compressed by zstd", build: []string{"gcc", "-O2", "-g", "program.c"}, few: true, after: []string{"llvm-objcopy-19", "--compress-debug-sections=zstd"}},
-	{name: "C++, split", build: []string{"g++", "-O2", "-g", "-gsplit-dwarf", "program.cc"}, split: true},
+	{name: "C, split", build: []string{"gcc", "-O2", "-g", "-gsplit-dwarf", "program.c"}, split: true},
 }
 
 // build compiles a program of testdata, or skips the test.

@@ -2,6 +2,7 @@ package dwarf
 
 import (
 	"cmp"
+	order "encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -74,7 +75,7 @@ func Open(f *binary.File, maxMemory int) (*Data, error) {
 		return nil, fmt.Errorf("opening debug information: %w", ErrNone)
 	}
 	d := &Data{
-		sections: sections{file: f, limit: maxMemory}, big: f.BigEndian(), maxMemory: maxMemory, budget: maxUnitRanges,
+		sections: sections{file: f, limit: maxMemory}, big: f.ByteOrder() == order.BigEndian, maxMemory: maxMemory, budget: maxUnitRanges,
 		tables: map[abbreviationKey]*abbreviations{}, functions: map[uint64]function{}, trees: map[*unit]*kept{},
 	}
 	for s := range f.Code() {

@@ -14,6 +14,7 @@ type Model struct {
 	// head's values: Context x headDim/2.
 	cosines, sines []float32
 	matmul         matmulFunc
+	logitsOfPrompt bool // see Wasteful
 }
 
 // ropeBase is the base of the rotary angles, 10000 in RoFormer and LLaMA.

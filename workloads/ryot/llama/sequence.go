@@ -77,6 +77,11 @@ func (s *Sequence) Forward(ctx context.Context, tokens []int) ([]float32, error)
 		if err := s.layers(ctx, tokens[:n]); err != nil {
 			return nil, err
 		}
+		if s.model.logitsOfPrompt {
+			for i := range n {
+				s.logits(i)
+			}
+		}
 		tokens, last = tokens[n:], n-1
 	}
 	return s.logits(last), nil

@@ -1,14 +1,16 @@
 package server
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"net"
+	"net/http"
 	"os"
 
+	"github.com/narrows-profiler/narrows/workloads/plant"
 	"github.com/narrows-profiler/narrows/workloads/ryot/llama"
+	"github.com/narrows-profiler/narrows/workloads/serving"
 )
 
 // Options are the command line of the service, tagged for
@@ -28,6 +30,7 @@ type Options struct {
 	Vocab     int    `default:"16384" help:"Size of its vocabulary."`
 	Context   int    `default:"1024" help:"Number of tokens that fit into one of its texts."`
 	Computing int    `default:"0" help:"Requests computed at once, each on one core; 0 for as many as cores."`
+	Plant     string `placeholder:"FAULT" help:"Start with a known bottleneck, FAULT, or with its fix, FAULT=fixed; docs/planted.md lists them."`
 	Waiting   int    `default:"256" help:"Requests that may wait for their turn; 0 for none. More are answered 503."`
 }
 
@@ -41,51 +44,29 @@ func DefaultOptions() Options {
 	}
 }
 
-// Ready is the line of JSON that a started service prints.
-type Ready struct {
-	Service string `json:"service"` // "ryot"
-	URL     string `json:"url"`     // without a path
-	PID     int    `json:"pid"`
-	Model   string `json:"model"`
-}
-
-// Run listens, loads the model, writes a line with a [Ready] to out, and serves
-// until ctx ends.
+// Run listens, loads the model, writes a line with a [serving.Ready] to out, and
+// serves until ctx ends.
 func (o Options) Run(ctx context.Context, out io.Writer) error {
-	var listening net.ListenConfig
-	listener, err := listening.Listen(ctx, "tcp", o.Listen)
-	if err != nil {
-		return fmt.Errorf("listening for requests: %w", err)
-	}
-	defer listener.Close()
-	c, err := o.Config()
-	if err != nil {
-		return err
-	}
-	s, err := New(c)
-	if err != nil {
-		return err
-	}
-	line, err := json.Marshal(Ready{"ryot", "http://" + reachable(listener.Addr()), os.Getpid(), c.Name})
-	if err != nil {
-		return fmt.Errorf("writing the line that says it is ready: %w", err)
-	}
-	if _, err := fmt.Fprintf(out, "%s\n", line); err != nil {
-		return fmt.Errorf("writing the line that says it is ready: %w", err)
-	}
-	return s.Serve(ctx, listener)
-}
-
-// reachable is where a local client finds the listener.
-func reachable(a net.Addr) string {
-	if t, ok := a.(*net.TCPAddr); ok && t.IP.IsUnspecified() {
-		return net.JoinHostPort("127.0.0.1", fmt.Sprint(t.Port))
-	}
-	return a.String()
+	ready := serving.Ready{Service: "ryot", Model: cmp.Or(o.Name, defaultName)}
+	return serving.Run(ctx, o.Listen, out, ready, func() (http.Handler, serving.Config, error) {
+		c, err := o.Config()
+		if err != nil {
+			return nil, serving.Config{}, err
+		}
+		s, err := New(c)
+		if err != nil {
+			return nil, serving.Config{}, err
+		}
+		return s, s.serving(), nil
+	})
 }
 
 // Config loads the files or makes the seeded weights.
 func (o Options) Config() (Config, error) {
+	choice, err := plant.Parse(o.Plant, Faults())
+	if err != nil {
+		return Config{}, err
+	}
 	c := Config{Name: o.Name, Computing: o.Computing, Waiting: o.Waiting}
 	if o.Waiting <= 0 {
 		c.Waiting = -1
@@ -94,9 +75,12 @@ func (o Options) Config() (Config, error) {
 	if o.Weights != "" || o.Tokenizer != "" {
 		load = o.files
 	}
-	var err error
-	c.Model, c.Tokenizer, err = load()
-	return c, err
+	model, tokenizer, err := load()
+	if err != nil {
+		return Config{}, err
+	}
+	c.Model, c.Tokenizer = planted(model, choice), tokenizer
+	return c, nil
 }
 
 // seeded makes a model of the chosen shape.

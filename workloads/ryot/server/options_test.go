@@ -15,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/narrows-profiler/narrows/workloads/ryot/llama"
+
+	"github.com/narrows-profiler/narrows/workloads/serving"
 )
 
 func TestOptionTagsGiveTheDefaults(t *testing.T) {
@@ -59,7 +61,7 @@ func TestRunSaysWhenItIsReady(t *testing.T) {
 	}()
 	d := json.NewDecoder(out)
 	d.DisallowUnknownFields()
-	var ready Ready
+	var ready serving.Ready
 	if err := d.Decode(&ready); err != nil {
 		t.Fatal(err)
 	}

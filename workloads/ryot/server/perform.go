@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/narrows-profiler/narrows/workloads/ryot/llama"
+	"github.com/narrows-profiler/narrows/workloads/serving"
 )
 
 // refuse answers a request that is not performed.
@@ -21,7 +22,7 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 	case errors.Is(err, errQueueFull):
 		w.Header().Set("Retry-After", "1")
 		f = failure{http.StatusServiceUnavailable, err.Error() + "; try again later", "", "overloaded"}
-	case errors.Is(err, errStopping):
+	case errors.Is(err, serving.ErrStopping):
 		f = failure{http.StatusServiceUnavailable, err.Error(), "", "shutting_down"}
 	default:
 		s.config.Log.Error("request failed", "error", err)
@@ -69,10 +70,10 @@ func (s *Server) perform(w http.ResponseWriter, r *http.Request, j *job, f form)
 // refuseUnlessGone refuses, but says nothing to a client that has gone away.
 func (s *Server) refuseUnlessGone(ctx context.Context, w http.ResponseWriter, err error) {
 	if ctx.Err() != nil {
-		if !errors.Is(context.Cause(ctx), errStopping) {
+		if !errors.Is(context.Cause(ctx), serving.ErrStopping) {
 			return
 		}
-		err = errStopping
+		err = serving.ErrStopping
 	}
 	s.refuse(w, err)
 }

@@ -8,10 +8,10 @@ import (
 	"net"
 	"net/http"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/narrows-profiler/narrows/workloads/ryot/llama"
+	"github.com/narrows-profiler/narrows/workloads/serving"
 )
 
 // Config is what a server is made of. Model and Tokenizer must be given and
@@ -39,16 +39,11 @@ const (
 	defaultMaxBody = 1 << 20
 	defaultGrace   = 5 * time.Second
 
-	// headerTimeout and bodyTimeout bound how slowly a request may arrive,
-	// writeTimeout how long a client may leave an answer unread: one that does
-	// would hold its turn for ever.
-	headerTimeout = 10 * time.Second
-	bodyTimeout   = 30 * time.Second
-	writeTimeout  = 30 * time.Second
-	idleTimeout   = 2 * time.Minute
-	// endTimeout is for the last words of requests that outlived the grace.
-	endTimeout = time.Second
-	maxHeader  = 64 << 10
+	// bodyTimeout bounds how slowly a request may arrive, writeTimeout how long a
+	// client may leave an answer unread: one that does would hold its turn for
+	// ever.
+	bodyTimeout  = 30 * time.Second
+	writeTimeout = 30 * time.Second
 )
 
 // Server answers requests with one model.
@@ -94,82 +89,18 @@ func New(c Config) (*Server, error) {
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// errStopping is why a request that outlives the grace period ends.
-var errStopping = errors.New("the server is shutting down")
-
-// Serve answers connections to the listener until ctx ends; then it closes the
-// listener, gives running requests their time of grace, ends those that need
-// longer, and returns nil once all have returned. It returns early with an error
-// when accepting fails.
+// Serve answers connections to the listener until ctx ends, as [serving.Serve] does.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
-	requests, end := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer end(errStopping)
-	var running handlers
-	h := &http.Server{
-		Handler:           running.count(s),
-		BaseContext:       func(net.Listener) context.Context { return requests },
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(s.config.Log.Handler(), slog.LevelWarn),
-	}
-	accepting := make(chan struct{})
-	var failed error
-	go func() {
-		defer close(accepting)
-		failed = h.Serve(listener)
-	}()
-	select {
-	case <-accepting:
-	case <-ctx.Done():
-	}
-	grace, cancel := context.WithTimeout(requests, max(0, s.config.Grace))
-	defer cancel()
-	_ = h.Shutdown(grace) // fails where requests outlive the grace
-	end(errStopping)
-	// Those still tell their clients why, and net/http ends their answers after
-	// they have returned.
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
-	defer cancel()
-	_ = h.Shutdown(last)
-	running.wait()
-	_ = h.Close()
-	<-accepting
-	if !errors.Is(failed, http.ErrServerClosed) {
-		return fmt.Errorf("accepting connections: %w", failed)
-	}
-	return nil
+	return serving.Serve(ctx, listener, s, s.serving())
 }
 
-// handlers joins the goroutines that net/http starts for requests.
-type handlers struct {
-	mutex   sync.Mutex
-	closed  bool
-	running sync.WaitGroup
-}
-
-// count wraps a handler so that wait knows of its calls.
-func (l *handlers) count(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l.mutex.Lock()
-		if l.closed {
-			l.mutex.Unlock()
-			fail(w, failure{http.StatusServiceUnavailable, errStopping.Error(), "", "shutting_down"})
-			return
-		}
-		l.running.Add(1)
-		l.mutex.Unlock()
-		defer l.running.Done()
-		next.ServeHTTP(w, r)
-	})
-}
-
-// wait returns when no call is left and lets no more begin.
-func (l *handlers) wait() {
-	l.mutex.Lock()
-	l.closed = true
-	l.mutex.Unlock()
-	l.running.Wait()
+func (s *Server) serving() serving.Config {
+	return serving.Config{
+		Grace: s.config.Grace, Log: s.config.Log,
+		Refuse: func(w http.ResponseWriter, _ *http.Request) {
+			fail(w, failure{http.StatusServiceUnavailable, serving.ErrStopping.Error(), "", "shutting_down"})
+		},
+	}
 }
 
 // routes maps paths to handlers. Methods are checked here and not by the

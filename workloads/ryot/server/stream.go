@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/narrows-profiler/narrows/workloads/ryot/llama"
+	"github.com/narrows-profiler/narrows/workloads/serving"
 )
 
 // eventStream writes Server-Sent Events (WHATWG HTML, 9.2), each flushed.
@@ -88,10 +89,10 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, sequence *ll
 func (s *Server) failStream(ctx context.Context, events *eventStream, err error) {
 	f := failure{http.StatusInternalServerError, err.Error(), "", "internal_error"}
 	if ctx.Err() != nil {
-		if !errors.Is(context.Cause(ctx), errStopping) {
+		if !errors.Is(context.Cause(ctx), serving.ErrStopping) {
 			return
 		}
-		f.message, f.code = errStopping.Error(), "shutting_down"
+		f.message, f.code = serving.ErrStopping.Error(), "shutting_down"
 	} else {
 		s.config.Log.Error("stream failed", "error", err)
 	}

@@ -88,9 +88,10 @@ func losses(all []session.Loss) string {
 }
 
 func stacks(all []session.Unwinding) string {
-	var complete, truncated int64
+	var complete, inUser, truncated int64
 	for _, u := range all {
 		complete += u.Complete
+		inUser += u.InUserSpace
 		for _, n := range u.Truncated {
 			truncated += n
 		}
@@ -98,5 +99,7 @@ func stacks(all []session.Unwinding) string {
 	if complete+truncated == 0 {
 		return "none in user space"
 	}
-	return fmt.Sprintf("%.1f %% of %d user stacks reach their root", 100*float64(complete)/float64(complete+truncated), complete+truncated)
+	total := float64(complete + truncated)
+	return fmt.Sprintf("%.2f %% of %d user stacks reach their root: %.2f %% in the kernel, %.2f %% in user space",
+		100*float64(complete)/total, complete+truncated, 100*float64(complete-inUser)/total, 100*float64(inUser)/total)
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/google/pprof/profile"
 
@@ -55,7 +56,11 @@ func WithIndexes(open func() (*index.Folder, error)) Option {
 // Start begins a recording whose windows go to the sink. ctx bounds the work on
 // the windows, not the recording: end that with Stop.
 func Start(ctx context.Context, config collector.Config, sink Sink, options ...Option) (*Recording, error) {
-	r := &Recording{sink: sink, failed: make(chan struct{}), summary: newSummary()}
+	var before syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &before); err != nil {
+		return nil, fmt.Errorf("starting the recording: asking for the time used so far: %w", err)
+	}
+	r := &Recording{sink: sink, failed: make(chan struct{}), summary: newSummary(before)}
 	for _, apply := range options {
 		apply(r)
 	}

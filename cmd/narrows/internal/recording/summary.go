@@ -20,11 +20,14 @@ type summary struct {
 	session.Summary
 	accounting session.Accounting
 	symbols    map[symbolsKey]*session.Symbols
+	before     syscall.Rusage // what this process had used before the recording
 }
 
 type symbolsKey struct{ file, buildID string }
 
-func newSummary() summary { return summary{symbols: map[symbolsKey]*session.Symbols{}} }
+func newSummary(before syscall.Rusage) summary {
+	return summary{symbols: map[symbolsKey]*session.Symbols{}, before: before}
+}
 
 func (s *summary) warn(text string) { s.Warnings = append(s.Warnings, text) }
 
@@ -88,7 +91,7 @@ func (s *summary) report(r collector.Report) {
 	}
 	for _, u := range r.Unwinding {
 		s.Unwinding = append(s.Unwinding, session.Unwinding{
-			File: u.Path, BuildID: u.BuildID, Complete: u.Complete, Truncated: u.Truncated,
+			File: u.Path, BuildID: u.BuildID, Complete: u.Complete, InUserSpace: u.InUserSpace, Truncated: u.Truncated,
 		})
 	}
 	s.Symbols = slices.SortedFunc(derefAll(s.symbols), func(a, b session.Symbols) int {
@@ -136,7 +139,8 @@ func signal(r collector.Report) session.Signal {
 	return s
 }
 
-// cost measures this process, after all its work is done.
+// cost measures this process, after all its work is done. What it had done before the
+// recording is not part of it.
 func (s *summary) cost(r collector.Report) {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
@@ -144,8 +148,8 @@ func (s *summary) cost(r collector.Report) {
 		return
 	}
 	s.OwnCost = &session.OwnCost{
-		CPUUserSeconds:   time.Duration(usage.Utime.Nano()).Seconds(),
-		CPUSystemSeconds: time.Duration(usage.Stime.Nano()).Seconds(),
+		CPUUserSeconds:   time.Duration(usage.Utime.Nano() - s.before.Utime.Nano()).Seconds(),
+		CPUSystemSeconds: time.Duration(usage.Stime.Nano() - s.before.Stime.Nano()).Seconds(),
 		EBPFRunSeconds:   r.ProgramTime.Seconds(),
 		EBPFRuns:         int64(r.ProgramRuns),
 		InterruptSeconds: (time.Duration(r.ProgramRuns) * r.InterruptCost).Seconds(),

@@ -151,8 +151,12 @@ func (g *target) end(t *testing.T) map[string]float64 {
 
 // TestMain makes this test binary a target as well: a Go program with a known split.
 func TestMain(m *testing.M) {
-	if os.Getenv("NARROWS_TEST_TARGET") == "split" {
+	switch os.Getenv("NARROWS_TEST_TARGET") {
+	case "split":
 		goSplit()
+		return
+	case "leaves":
+		goLeaves()
 		return
 	}
 	os.Exit(m.Run())
@@ -365,7 +369,14 @@ func TestSharesAreTrue(t *testing.T) {
 // need, however much of the machine others take.
 func waitForWork(t *testing.T, pids ...int) {
 	t.Helper()
-	const need = 1.3 * minSamples / truthFrequency * 100 // clock ticks
+	waitForSamples(t, 1.3*minSamples, truthFrequency, pids...)
+}
+
+// waitForSamples waits until each process has used as much CPU time as so many samples
+// need, however much of the machine others take.
+func waitForSamples(t *testing.T, samples float64, frequency int, pids ...int) {
+	t.Helper()
+	need := samples / float64(frequency) * 100 // clock ticks
 	start := map[int]float64{}
 	for _, pid := range pids {
 		now := times(t, pid)

@@ -143,6 +143,3 @@ func inflate(s section, kind uint32, packed io.Reader, size uint64, maxHeld int)
 	}
 	return Contents{ReaderAt: bytes.NewReader(data.Bytes()), Size: size, Addr: s.addr, Held: data.Cap()}, nil
 }
-
-// BigEndian reports whether the file's numbers have their highest byte first.
-func (f *File) BigEndian() bool { return f.order == binary.BigEndian }

@@ -1,0 +1,34 @@
+package server
+
+import "github.com/narrows-profiler/narrows/workloads/plant"
+
+// The names of the faults.
+const (
+	passageScan   = "passage-scan"
+	tooFewWorkers = "too-few-workers"
+	loggingMutex  = "logging-mutex"
+)
+
+// Faults lists the bottlenecks that the service can be started with.
+func Faults() []plant.Fault {
+	return []plant.Fault{
+		{
+			Name: passageScan, Place: "knowledge.(*Ranker).scanPassages", Signal: plant.CPU,
+			Benchmark: "AgentTaskLatencyBenchmark", Metric: "task_p50_ms",
+			Fault: "Each search looks for each of its terms in every passage, so it costs terms times words.",
+			Fix:   "An inverted index gives the passages that have a term.",
+		},
+		{
+			Name: tooFewWorkers, Place: "server.(*queue).awaitWorker", Signal: plant.OffCPU,
+			Benchmark: "AgentTaskLatencyBenchmark", Metric: "task_p95_ms",
+			Fault: "One worker serves all tasks, so that they wait for it while other cores are idle. What waits are goroutines: to a recorder of threads these look like a runtime without work, and a CPU profile shows the same functions as without the fault. On one core there is no difference.",
+			Fix:   "As many workers as cores.",
+		},
+		{
+			Name: loggingMutex, Place: "server.(*lineLog).scored", Signal: plant.Lock,
+			Benchmark: "AgentTaskLatencyBenchmark", Metric: "task_p50_ms",
+			Fault: "A line for every passage that a search scores is formatted and written, each by a system call, under one lock. While a single task runs nobody waits for the lock: then the time is CPU time of formatting and of write(2), spread over many small functions below this one.",
+			Fix:   "One line for a task, through a buffer whose lock is held for a copy into memory.",
+		},
+	}
+}

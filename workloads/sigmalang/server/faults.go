@@ -1,0 +1,43 @@
+package server
+
+import (
+	"github.com/narrows-profiler/narrows/workloads/plant"
+	"github.com/narrows-profiler/narrows/workloads/sigmalang/glyph"
+)
+
+// The names of the faults.
+const (
+	linearCodebook = "linear-codebook"
+	slowChecksum   = "slow-checksum"
+	freshEncoders  = "fresh-encoders"
+)
+
+// Faults lists what the service can be started with.
+func Faults() []plant.Fault {
+	return []plant.Fault{
+		{
+			Name: linearCodebook, Place: "glyph.(*Codebook).scanCodebook", Signal: plant.CPU,
+			Benchmark: "CompressionThroughputBenchmark", Metric: "throughput_mb_per_s",
+			Fault: "Each word is compared with all patterns of its length in the codebook, one after another, so the time grows with the codebook.",
+			Fix:   "A hash table finds the pattern at once.",
+		},
+		{
+			Name: slowChecksum, Place: "glyph.checksumBitwise", Signal: plant.CPU,
+			Benchmark: "CompressionThroughputBenchmark", Metric: "throughput_mb_per_s",
+			Fault: "The checksum of each text is computed bit by bit.",
+			Fix:   "The processor's instruction for it is used.",
+		},
+		{
+			Name: freshEncoders, Place: "glyph.newWorkspace", Signal: plant.Alloc,
+			Benchmark: "CompressionRatioBenchmark", Metric: "throughput_mb_per_s",
+			Fault: "Buffers, encoder and decoder are made anew for each segment of a text, megabytes that are thrown away after it.",
+			Fix:   "They are taken from a pool.",
+		},
+	}
+}
+
+// damage is what a choice does to the codec. A fault that is mended is the service
+// as it is.
+func damage(c plant.Choice) glyph.Faults {
+	return glyph.Faults{Scan: c.Has(linearCodebook), Bitwise: c.Has(slowChecksum), Fresh: c.Has(freshEncoders)}
+}

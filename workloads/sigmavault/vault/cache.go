@@ -1,0 +1,56 @@
+package vault
+
+import (
+	"fmt"
+
+	"github.com/maypok86/otter/v2"
+	"github.com/maypok86/otter/v2/stats"
+)
+
+// chunkCache keeps decrypted chunks up to a number of bytes. A chunk never changes
+// and its ID is not given again, so nothing in the cache can be out of date.
+type chunkCache struct {
+	chunks  *otter.Cache[ChunkID, []byte]
+	counter *stats.Counter
+}
+
+func newChunkCache(bytes int64) (*chunkCache, error) {
+	counter := stats.NewCounter()
+	chunks, err := otter.New(&otter.Options[ChunkID, []byte]{
+		MaximumWeight: uint64(bytes),
+		// An entry costs about as much beside its bytes.
+		Weigher:       func(_ ChunkID, plain []byte) uint32 { return uint32(len(plain)) + 128 },
+		StatsRecorder: counter,
+		// On the caller's goroutine, so that none outlives the vault.
+		Executor: func(task func()) { task() },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the cache: %w", err)
+	}
+	return &chunkCache{chunks, counter}, nil
+}
+
+// get returns a chunk, or nil.
+func (c *chunkCache) get(id ChunkID) []byte {
+	plain, _ := c.chunks.GetIfPresent(id)
+	return plain
+}
+
+func (c *chunkCache) keep(id ChunkID, plain []byte) { c.chunks.Set(id, plain) }
+
+// drop forgets chunks and returns how many of them it had.
+func (c *chunkCache) drop(ids []ChunkID) int {
+	dropped := 0
+	for _, id := range ids {
+		if _, had := c.chunks.Invalidate(id); had {
+			dropped++
+		}
+	}
+	return dropped
+}
+
+func (c *chunkCache) dropAll() int {
+	dropped := c.chunks.EstimatedSize()
+	c.chunks.InvalidateAll()
+	return dropped
+}
