@@ -14,6 +14,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/replay"
+	"github.com/narrows-profiler/narrows/collector/unwind"
 )
 
 // BenchmarkReplay is the whole way of samples through user space: queued, put in
@@ -63,7 +64,7 @@ func replayOnce(self process.Scanned, samples int, stacks [][]uint64) (seen int6
 	for i := range samples {
 		at := uint64(i+1) * uint64(r.period)
 		r.queue.Push(at, cpu.Sample{
-			Time: at, Process: process.Identity{PID: self.PID, Start: 1}, TID: self.PID,
+			Walked: unwind.Walked{Time: at, Process: process.Identity{PID: self.PID, Start: 1}}, TID: self.PID,
 			Thread: "some", ProcessName: "some", Weight: uint64(r.period), User: stacks[i%len(stacks)],
 		})
 	}

@@ -84,7 +84,7 @@ func (c *Collector) sample(s cpu.Sample, memories map[int]*unwind.Memory) {
 			s.Memory = memory
 		}
 	}
-	if c.tracker.Missing(s.Process, s.Time, s.UnwindEnd, s.File, s.Memory) {
+	if c.tracker.Missing(s.Walked) {
 		if err := c.stream.Wake(); err != nil {
 			c.fail(err)
 		}

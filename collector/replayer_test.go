@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/narrows-profiler/narrows/bpf"
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
@@ -66,8 +65,8 @@ func (r *replayed) lifecycle(e lifecycle.Event) {
 
 func (r *replayed) tick(at time.Duration, pid uint32, weight uint64, user ...uint64) {
 	r.queue.Push(uint64(at), cpu.Sample{
-		Time: uint64(at), Process: process.Identity{PID: pid, Start: uint64(pid)}, TID: pid, ProcessName: "p",
-		Weight: weight, User: user, UnwindEnd: bpf.CoreUnwindEndUNWIND_COMPLETE,
+		Walked: unwind.Walked{Time: uint64(at), Process: process.Identity{PID: pid, Start: uint64(pid)}},
+		TID:    pid, ProcessName: "p", Weight: weight, User: user,
 	})
 }
 

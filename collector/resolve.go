@@ -49,7 +49,7 @@ func (r *replayer) resolve(p *process.Process, s cpu.Sample) (stack []window.Fra
 	for i, address := range s.Kernel {
 		stack = append(stack, window.Frame{Address: callSite(address, i)})
 	}
-	frames, end := s.User, s.UnwindEnd
+	frames, end := s.User, s.End
 	stack, reason = r.resolveUser(stack, p, s.Time, frames, 0, s.Version)
 	if reason == "" && s.Memory != nil {
 		known := len(frames)

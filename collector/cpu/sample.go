@@ -21,26 +21,20 @@ import (
 // Sample is one tick. Frames are virtual addresses, the leaf first; all but the
 // leaf are return addresses.
 type Sample struct {
-	Time        uint64 // ns of CLOCK_MONOTONIC
+	unwind.Walked
 	CPU         int
-	Process     process.Identity
 	TID         uint32
 	Thread      string // the thread's name, at most 15 bytes
 	ProcessName string // its leader's
 	Cgroup      uint64 // id in the v2 hierarchy
 	// Weight is the period of the event, in the source's unit.
-	Weight    uint64
-	User      []uint64
-	Kernel    []uint64
-	UnwindEnd bpf.CoreUnwindEnd
+	Weight uint64
+	User   []uint64
+	Kernel []uint64
 	// Version is that of the mappings that the walk went by, 0 if they were not known.
 	Version uint64
-	// File is the one whose table was missing, by its number in the kernel.
-	File uint32
-	// Memory is the stack from where the walk left off, if more knowledge would have
-	// helped; HasMemory tells that the program sent one before the sample.
+	// HasMemory tells that the program sent Memory before the sample.
 	HasMemory bool
-	Memory    *unwind.Memory
 }
 
 // ErrMalformed says that a record is not what the program writes.
@@ -80,9 +74,13 @@ func Decode(record []byte) (Sample, error) {
 	var thread bpf.CoreThreadIdentity
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&thread)), unsafe.Sizeof(thread)), record[threadOffset:])
 	return Sample{
-		Time:        native.Uint64(record[timeOffset:]),
+		Walked: unwind.Walked{
+			Time:    native.Uint64(record[timeOffset:]),
+			Process: process.Identity{PID: thread.Tgid, Start: thread.ProcessStart, Generation: thread.ExecGeneration},
+			End:     bpf.CoreUnwindEnd(native.Uint16(record[unwindOffset:])),
+			File:    native.Uint32(record[fileOffset:]),
+		},
 		CPU:         int(native.Uint32(record[cpuOffset:])),
-		Process:     process.Identity{PID: thread.Tgid, Start: thread.ProcessStart, Generation: thread.ExecGeneration},
 		TID:         thread.Tid,
 		Thread:      name(&thread.ThreadName),
 		ProcessName: name(&thread.ProcessName),
@@ -90,9 +88,7 @@ func Decode(record []byte) (Sample, error) {
 		Weight:      native.Uint64(record[weightOffset:]),
 		User:        frames[:user:user],
 		Kernel:      frames[user:],
-		UnwindEnd:   bpf.CoreUnwindEnd(native.Uint16(record[unwindOffset:])),
 		Version:     native.Uint64(record[versionOffset:]),
-		File:        native.Uint32(record[fileOffset:]),
 		HasMemory:   record[hasMemoryOffset] != 0,
 	}, nil
 }

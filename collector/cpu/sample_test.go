@@ -14,7 +14,7 @@ func TestDecode(t *testing.T) {
 	if s.Process.PID != 1000 || s.TID != 1001 || s.Thread != "some-thread" || s.ProcessName != "some-thread" {
 		t.Errorf("%+v", s)
 	}
-	if s.Time != 11 || s.CPU != 3 || s.Process.Start != 12 || s.Process.Generation != 13 || s.Cgroup != 14 || s.Weight != 15 || s.UnwindEnd != 16 {
+	if s.Time != 11 || s.CPU != 3 || s.Process.Start != 12 || s.Process.Generation != 13 || s.Cgroup != 14 || s.Weight != 15 || s.End != 16 {
 		t.Errorf("%+v", s)
 	}
 	if len(s.User) != 3 || s.User[2] != 0x7f0000000080 || len(s.Kernel) != 0 {

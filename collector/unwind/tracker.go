@@ -107,17 +107,29 @@ func (t *Tracker) Apply(number uint64, events []Event) { t.inbox.put(batch{numbe
 // Waits tells whether a batch without events would be of use: requests wait for it.
 func (t *Tracker) Waits() bool { return t.outstanding.Load() > 0 || t.inbox.asked() }
 
-// Missing tells what a walk ended for want of, if it did: the mappings of a process,
-// or a file's table. memory is what is left of the stack, and may be nil. It answers
-// true if the next batch of events is needed, the sooner the better.
-func (t *Tracker) Missing(id process.Identity, time uint64, end bpf.CoreUnwindEnd, file uint32, memory *Memory) (waits bool) {
-	switch end {
+// Walked is how a walk in the kernel ended.
+type Walked struct {
+	Process process.Identity
+	Time    uint64 // ns of CLOCK_MONOTONIC
+	End     bpf.CoreUnwindEnd
+	// File is the one whose table was missing, by its number in the kernel.
+	File uint32
+	// Memory is the stack from where the walk left off, if more knowledge would have
+	// helped and it was sent.
+	Memory *Memory
+}
+
+// Missing has what a walk ended for want of made ready, if it did: the mappings of a
+// process, or a file's table. It answers true if the next batch of events is needed for
+// that, the sooner the better.
+func (t *Tracker) Missing(w Walked) (waits bool) {
+	switch w.End {
 	case bpf.CoreUnwindEndUNWIND_NO_TABLE:
-		if t.tables.wants(file) {
-			t.inbox.put(request{id: id, time: time, file: file, memory: memory})
+		if t.tables.wants(w.File) {
+			t.inbox.put(request{id: w.Process, time: w.Time, file: w.File, memory: w.Memory})
 		}
 	case bpf.CoreUnwindEndUNWIND_NO_PROCESS, bpf.CoreUnwindEndUNWIND_NO_MAPPING:
-		t.inbox.put(request{id: id, time: time, after: t.begun.Load(), memory: memory})
+		t.inbox.put(request{id: w.Process, time: w.Time, after: t.begun.Load(), memory: w.Memory})
 		return true
 	}
 	return false

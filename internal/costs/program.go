@@ -16,8 +16,6 @@ import (
 	"github.com/narrows-profiler/narrows/bpf"
 	"github.com/narrows-profiler/narrows/collector/core"
 	"github.com/narrows-profiler/narrows/collector/cpu"
-	"github.com/narrows-profiler/narrows/collector/process"
-	"github.com/narrows-profiler/narrows/collector/unwind"
 )
 
 // programCost is what one run of the sampling program took, in ns by the kernel's
@@ -45,28 +43,17 @@ func measureProgram(ctx context.Context, t target, depth int, mode string, frequ
 		return cost, err
 	}
 	defer func() { err = errors.Join(err, shared.Close()) }()
-	binaries := process.NewBinaries()
-	defer func() { err = errors.Join(err, binaries.Close()) }()
-	scanned, _, err := process.Scan(binaries)
+	u, err := openUnwinding(shared)
 	if err != nil {
 		return cost, err
 	}
-	tables, err := unwind.NewTables(shared)
-	if err != nil {
-		return cost, err
-	}
-	defer func() { err = errors.Join(err, tables.Close()) }()
-	tracker, err := unwind.NewTracker(shared, tables, scanned, nil)
-	if err != nil {
-		return cost, err
-	}
-	defer func() { err = errors.Join(err, tracker.Close()) }()
+	defer func() { err = errors.Join(err, u.close()) }()
 	sampler, err := cpu.Open(shared, t.cpus, frequency)
 	if err != nil {
 		return cost, err
 	}
 	defer func() { err = errors.Join(err, sampler.Close()) }()
-	depths, err := watchDepths(shared.Events(), tracker, pids)
+	depths, err := watchDepths(shared.Events(), u, pids)
 	if err != nil {
 		return cost, err
 	}
@@ -105,18 +92,18 @@ func intervalCosts(ctx context.Context, sampler *cpu.Sampler, intervals int, int
 // the target's stacks are.
 type depthWatch struct {
 	reader       *ringbuf.Reader
-	tracker      *unwind.Tracker
+	unwinding    *unwinding
 	done         sync.WaitGroup
 	user, kernel []float64
 	err          error
 }
 
-func watchDepths(events *ebpf.Map, tracker *unwind.Tracker, pids []int) (*depthWatch, error) {
+func watchDepths(events *ebpf.Map, u *unwinding, pids []int) (*depthWatch, error) {
 	reader, err := ringbuf.NewReader(events)
 	if err != nil {
 		return nil, fmt.Errorf("opening the ring buffer: %w", err)
 	}
-	w := &depthWatch{reader: reader, tracker: tracker}
+	w := &depthWatch{reader: reader, unwinding: u}
 	w.done.Go(func() { w.err = w.watch(pids) })
 	return w, nil
 }
@@ -139,10 +126,7 @@ func (w *depthWatch) watch(pids []int) error {
 		if err != nil {
 			continue // a stack's memory
 		}
-		if w.tracker.Missing(sample.Process, sample.Time, sample.UnwindEnd, sample.File, nil); w.tracker.Waits() {
-			w.tracker.Apply(w.tracker.Begin(), nil)
-		}
-		if sample.UnwindEnd != bpf.CoreUnwindEndUNWIND_COMPLETE {
+		if w.unwinding.missed(sample.Walked); sample.End != bpf.CoreUnwindEndUNWIND_COMPLETE {
 			continue // at the start, when tables are still being loaded
 		}
 		if slices.Contains(pids, int(sample.Process.PID)) {
