@@ -164,7 +164,7 @@ func TestRecordingWithoutBenchmarks(t *testing.T) {
 	d.Metrics = nil
 	d.Ranking.Ranked = d.Ranking.Ranked[:1]
 	d.Ranking.Ranked[0].Benchmark, d.Ranking.Ranked[0].Services[0].Service = "", ""
-	if out := terminalText(t, d, false); !strings.HasPrefix(out, "Where CPU time went\n  CPU time of all recorded processes: 27.0 s in 2,700 samples") {
+	if out := terminalText(t, d, false); !strings.HasPrefix(out, "Where CPU time went\n  CPU time of all recorded processes: 27.0 s in 2,700 samples") || !strings.Contains(out, "; recording cost 1.2 s") {
 		t.Errorf("the summary begins:\n%s", out)
 	}
 }
