@@ -36,7 +36,7 @@ const maxRSS = 100e6
 // as many as take gigabytes if each is kept, names, writes, merges, ranks and draws
 // them in a process of its own, and looks at its greatest size.
 func TestDeepStacksStayWithinTheBudget(t *testing.T) {
-	stacks := 8_000
+	stacks := 6_000
 	if os.Getenv("NARROWS_TEST_FULL") != "" {
 		stacks = 100_000
 	}

@@ -59,8 +59,8 @@ func TestPerfReadsTheSamples(t *testing.T) {
 // TestCorpusIsOfTheWantedKind looks at the machine's own programs.
 func TestCorpusIsOfTheWantedKind(t *testing.T) {
 	c, err := findCorpus(t.Context(), "without debug information", false, "/usr")
-	if err != nil {
-		t.Skip(err)
+	if err != nil && !strings.Contains(err.Error(), "fewer than") {
+		t.Fatal(err)
 	}
 	count := 0
 	for _, b := range c.binaries {
@@ -73,7 +73,7 @@ func TestCorpusIsOfTheWantedKind(t *testing.T) {
 		}
 		count += len(b.addresses)
 	}
-	if count != corpusAddresses || len(c.binaries) != corpusBinaries {
+	if err == nil && (count != corpusAddresses || len(c.binaries) != corpusBinaries) {
 		t.Errorf("%d addresses in %d binaries", count, len(c.binaries))
 	}
 	if _, err := findCorpus(t.Context(), "nowhere", false, t.TempDir()); err == nil || !strings.Contains(err.Error(), "0 binaries") {

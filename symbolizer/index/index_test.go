@@ -77,7 +77,7 @@ func someRanges(t *rapid.T) []binary.Range {
 	}
 	var ranges []binary.Range
 	at := rapid.SampledFrom([]uint64{0, 0x400000, 1<<64 - 1<<33}).Draw(t, "base")
-	for range rapid.IntRange(0, 2000).Draw(t, "ranges") {
+	for range rapid.IntRange(0, 1200).Draw(t, "ranges") {
 		low := at + uint64(rapid.SampledFrom([]int{0, 0, 1, 100}).Draw(t, "gap"))
 		at = low + uint64(rapid.IntRange(1, 20).Draw(t, "length"))
 		ranges = append(ranges, binary.Range{
