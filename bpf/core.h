@@ -96,8 +96,8 @@ static __always_inline void identify(struct thread_identity *identity, struct ta
 {
 	struct task_struct *leader = task->group_leader;
 
-	identity->process_start = BPF_CORE_READ(leader, start_time);
-	identity->exec_generation = BPF_CORE_READ(task, self_exec_id);
+	identity->process_start = leader->start_time;
+	identity->exec_generation = task->self_exec_id;
 	identity->cgroup = bpf_get_current_cgroup_id();
 	identity->tgid = task->tgid;
 	identity->tid = task->pid;

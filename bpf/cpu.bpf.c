@@ -40,6 +40,9 @@ struct code_range {
 const volatile struct code_range idle_code[MAX_IDLE_RANGES];
 const volatile __u32 idle_ranges; /* 0: the idle task is always taken for idle */
 
+/* Whether anybody reads yet what is asked for; the loader tries the program before. */
+volatile __u32 recording = 0;
+
 static __always_inline bool idles(__u64 ip)
 {
 	if (idle_ranges == 0)
@@ -75,7 +78,8 @@ int cpu_tick(struct perf_event_context *ctx)
 	identify(&sample->thread, bpf_get_current_task_btf());
 	sample->weight = ctx->sample_period;
 	unwind_user(&space->walk, &sample->stack, &ctx->regs, &sample->thread, sample->header.time);
-	ask_for_help(&sample->stack, &space->walk, &sample->header);
+	if (recording)
+		ask_for_help(&sample->stack, &space->walk, &sample->header);
 	take_kernel_stack(&sample->stack, ctx, !REGISTERS_FROM_USER(&ctx->regs));
 	submit(sample, __builtin_offsetof(struct cpu_sample, stack) + stack_size(&sample->stack), sample->stack.memory);
 	return 0;

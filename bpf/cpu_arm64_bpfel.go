@@ -177,6 +177,7 @@ const (
 	CPUVarGoCpuSample      = "go_cpu_sample"
 	CPUVarIdleCode         = "idle_code"
 	CPUVarIdleRanges       = "idle_ranges"
+	CPUVarRecording        = "recording"
 )
 
 // LoadCPU returns the embedded CollectionSpec for CPU.
@@ -246,6 +247,7 @@ type CPUVariableSpecs struct {
 	GoCpuSample *ebpf.VariableSpec `ebpf:"go_cpu_sample"`
 	IdleCode    *ebpf.VariableSpec `ebpf:"idle_code"`
 	IdleRanges  *ebpf.VariableSpec `ebpf:"idle_ranges"`
+	Recording   *ebpf.VariableSpec `ebpf:"recording"`
 }
 
 // CPUObjects contains all objects after they have been loaded into the kernel.
@@ -300,6 +302,7 @@ type CPUVariables struct {
 	GoCpuSample *ebpf.Variable `ebpf:"go_cpu_sample"`
 	IdleCode    *ebpf.Variable `ebpf:"idle_code"`
 	IdleRanges  *ebpf.Variable `ebpf:"idle_ranges"`
+	Recording   *ebpf.Variable `ebpf:"recording"`
 }
 
 // CPUPrograms contains all programs after they have been loaded into the kernel.

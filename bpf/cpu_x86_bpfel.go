@@ -194,6 +194,7 @@ const (
 	CPUVarGoCpuSample      = "go_cpu_sample"
 	CPUVarIdleCode         = "idle_code"
 	CPUVarIdleRanges       = "idle_ranges"
+	CPUVarRecording        = "recording"
 )
 
 // LoadCPU returns the embedded CollectionSpec for CPU.
@@ -263,6 +264,7 @@ type CPUVariableSpecs struct {
 	GoCpuSample *ebpf.VariableSpec `ebpf:"go_cpu_sample"`
 	IdleCode    *ebpf.VariableSpec `ebpf:"idle_code"`
 	IdleRanges  *ebpf.VariableSpec `ebpf:"idle_ranges"`
+	Recording   *ebpf.VariableSpec `ebpf:"recording"`
 }
 
 // CPUObjects contains all objects after they have been loaded into the kernel.
@@ -317,6 +319,7 @@ type CPUVariables struct {
 	GoCpuSample *ebpf.Variable `ebpf:"go_cpu_sample"`
 	IdleCode    *ebpf.Variable `ebpf:"idle_code"`
 	IdleRanges  *ebpf.Variable `ebpf:"idle_ranges"`
+	Recording   *ebpf.Variable `ebpf:"recording"`
 }
 
 // CPUPrograms contains all programs after they have been loaded into the kernel.

@@ -87,6 +87,9 @@ func (s *Sampler) try(source Source, cpus []int, frequency int) error {
 		}
 		s.events = append(s.events, fd)
 	}
+	if err := s.objects.Recording.Set(uint32(1)); err != nil {
+		return errors.Join(fmt.Errorf("telling the program to record: %w", err), s.closeEvents())
+	}
 	for i, fd := range s.events {
 		if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_ENABLE, 0); err != nil {
 			return errors.Join(fmt.Errorf("starting %s on CPU %d: %w", source.Name, cpus[i], err), s.closeEvents())

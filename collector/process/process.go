@@ -35,9 +35,11 @@ type Process struct {
 	began      uint64 // when it was forked, or exec'd; 0 if that was before the recording
 	execTime   uint64
 	exited     uint64
-	// mappings are sorted and disjoint. The slice is shared between a parent and
-	// its forked children and therefore never modified in place.
+	// mappings are sorted and disjoint. A slice that somebody else has, a parent, a
+	// child or a caller of Mappings, is shared and not modified in place.
 	mappings []Mapping
+	shared   bool
+	changes  int
 }
 
 // Mapping is an executable range of a process's memory and the file behind it.
@@ -59,8 +61,11 @@ func (m Mapping) sameCode(other Mapping) bool {
 }
 
 // Find returns the executable mapping that holds the address.
-func (p *Process) Find(address uint64) (Mapping, bool) {
-	i, found := slices.BinarySearchFunc(p.mappings, address, func(m Mapping, address uint64) int {
+func (p *Process) Find(address uint64) (Mapping, bool) { return Find(p.mappings, address) }
+
+// Find returns the one of the mappings that holds the address.
+func Find(mappings []Mapping, address uint64) (Mapping, bool) {
+	i, found := slices.BinarySearchFunc(mappings, address, func(m Mapping, address uint64) int {
 		switch {
 		case address < m.Start:
 			return 1
@@ -72,13 +77,18 @@ func (p *Process) Find(address uint64) (Mapping, bool) {
 	if !found {
 		return Mapping{}, false
 	}
-	return p.mappings[i], true
+	return mappings[i], true
 }
 
-// Mappings are the process's executable mappings, sorted and disjoint. They are
-// never modified in place; a process and its forked child share them until either
-// changes.
-func (p *Process) Mappings() []Mapping { return p.mappings }
+// Mappings are the process's executable mappings, sorted and disjoint. They stay as
+// they are; when the process's mappings change, it gets another list.
+func (p *Process) Mappings() []Mapping {
+	p.shared = true
+	return p.mappings
+}
+
+// Changes is how often the mappings have changed.
+func (p *Process) Changes() int { return p.changes }
 
 // Began is when the process was forked or exec'd, 0 if before the recording.
 func (p *Process) Began() uint64 { return p.began }
@@ -92,38 +102,41 @@ func (p *Process) mapRange(m Mapping) {
 	if old, ok := p.Find(m.Start); ok && old.End >= m.End && old.sameCode(m) {
 		return
 	}
-	kept := make([]Mapping, 0, len(p.mappings)+2)
-	for _, old := range p.mappings {
-		if old.End <= m.Start || old.Start >= m.End {
-			kept = append(kept, old)
-			continue
-		}
-		if old.Start < m.Start {
-			head := old
-			head.End = m.Start
-			kept = append(kept, head)
-		}
-		if old.End > m.End {
-			tail := old
-			tail.Offset += m.End - old.Start
-			tail.Start = m.End
-			kept = append(kept, tail)
-		}
+	p.changes++
+	if p.shared {
+		p.mappings = slices.Clone(p.mappings)
+		p.shared = false
 	}
-	i, _ := slices.BinarySearchFunc(kept, m.Start, func(k Mapping, start uint64) int {
-		if k.Start < start {
+	first, _ := slices.BinarySearchFunc(p.mappings, m.Start, func(k Mapping, start uint64) int {
+		if k.End <= start {
 			return -1
 		}
 		return 1
 	})
-	p.mappings = slices.Insert(kept, i, m)
+	last := first // behind those that the new one overlaps
+	put := make([]Mapping, 0, 3)
+	for ; last < len(p.mappings) && p.mappings[last].Start < m.End; last++ {
+		if old := p.mappings[last]; old.Start < m.Start {
+			old.End = m.Start
+			put = append(put, old)
+		}
+	}
+	put = append(put, m)
+	if last > first {
+		if old := p.mappings[last-1]; old.End > m.End {
+			old.Offset += m.End - old.Start
+			old.Start = m.End
+			put = append(put, old)
+		}
+	}
+	p.mappings = slices.Replace(p.mappings, first, last, put...)
 }
 
 // forked is the child of p at the moment of the fork.
 func (p *Process) forked(pid uint32) *Process {
 	return &Process{
 		PID: pid, Parent: p.PID, Service: p.Service, Selected: p.Selected, Container: p.Container,
-		mappings: p.mappings,
+		mappings: p.Mappings(), shared: true,
 	}
 }
 

@@ -87,7 +87,7 @@ func scanProcess(proc procfs.Proc, binaries *Binaries) (Scanned, error) {
 }
 
 func (s Scanned) process() *Process {
-	return &Process{PID: s.PID, Parent: s.Parent, Container: s.Container, mappings: s.Mappings}
+	return &Process{PID: s.PID, Parent: s.Parent, Container: s.Container, mappings: s.Mappings, shared: true}
 }
 
 // startedAt tells whether this is the process that was forked at the given time of

@@ -185,9 +185,9 @@ func (t *Tables) release(numbers []int) {
 
 // wish is a table that a walk lacked, and the rest of its stack, which may need more.
 type wish struct {
-	table  *table // nil if the walk lacked the process's mappings
-	memory *Memory
-	find   func(address uint64) (process.Mapping, bool)
+	table    *table // nil if the walk lacked the process's mappings
+	memory   *Memory
+	mappings []process.Mapping
 }
 
 // wants tells whether a file's table, by the number the walker knows it by, can and
@@ -214,8 +214,7 @@ func (t *Tables) request(number uint32, memory *Memory, p *process.Process) {
 		}
 	}
 	if p != nil {
-		snapshot := *p // its mappings are never modified in place
-		w.find = snapshot.Find
+		w.mappings = p.Mappings()
 	}
 	select {
 	case t.wishes <- w:
@@ -231,12 +230,13 @@ func (t *Tables) fulfil(w wish) {
 	if w.table != nil {
 		t.load(w.table)
 	}
-	if w.memory == nil || w.find == nil {
+	if w.memory == nil {
 		return
 	}
+	find := func(address uint64) (process.Mapping, bool) { return process.Find(w.mappings, address) }
 	registers, stack := w.memory.start()
 	for range maxChain {
-		_, _, missing := t.walk(registers, stack, w.find)
+		_, _, missing := t.walk(registers, stack, find)
 		if missing == nil {
 			return
 		}

@@ -213,9 +213,9 @@ func (t *Tracker) apply(b batch) error {
 // follow brings the table up to an event. What the kernel holds of a program that
 // has ended is of no use to anyone.
 func (t *Tracker) follow(e Event, number uint64) error {
-	var before []process.Mapping
+	changes := 0
 	if p := t.table.Known(e.PID); p != nil {
-		before = p.Mappings()
+		changes = p.Changes()
 	}
 	t.table.Apply(e.Event, e.Binary, e.Container, number)
 	switch e.Kind {
@@ -231,15 +231,11 @@ func (t *Tracker) follow(e Event, number uint64) error {
 		delete(t.waiting, e.PID)
 		return t.processes.remove(e.PID)
 	case lifecycle.Map:
-		if t.processes.known[e.PID] && !sameList(before, t.table.Known(e.PID).Mappings()) {
+		if t.processes.known[e.PID] && t.table.Known(e.PID).Changes() != changes {
 			t.dirty[e.PID] = true
 		}
 	}
 	return nil
-}
-
-func sameList(a, b []process.Mapping) bool {
-	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // update gives a process that the kernel knows its present mappings.
