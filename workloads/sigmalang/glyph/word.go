@@ -29,27 +29,26 @@ func letters(eight uint64) uint64 {
 	return fromA &^ afterZ &^ eight & tops
 }
 
-// letterRun returns where the letters end that begin at a place. The padding holds
-// none.
-func letterRun(text []byte, at int) int {
-	for {
-		others := letters(load(text, at)) ^ tops
-		if others != 0 {
-			return at + bits.TrailingZeros64(others)/8
-		}
+// letterRun returns where the letters end, at the first of others among the eight
+// bytes at a place or further on. The padding holds none.
+func letterRun(text []byte, at int, others uint64) int {
+	for others == 0 {
 		at += 8
+		others = letters(load(text, at)) ^ tops
 	}
+	return at + bits.TrailingZeros64(others)/8
 }
 
-// otherRun returns where the next letter is, or the end.
-func otherRun(text []byte, at, end int) int {
-	for at < end {
-		if found := letters(load(text, at)); found != 0 {
-			return at + bits.TrailingZeros64(found)/8
+// otherRun returns where the next letter is, among the eight bytes at a place or
+// further on, or the end.
+func otherRun(text []byte, at, end int, isLetter uint64) int {
+	for isLetter == 0 {
+		if at += 8; at >= end {
+			return end
 		}
-		at += 8
+		isLetter = letters(load(text, at))
 	}
-	return end
+	return at + bits.TrailingZeros64(isLetter)/8
 }
 
 // token is a piece of text that may be a pattern.
@@ -60,17 +59,18 @@ type token struct{ start, end int }
 // the space before it, or a run of anything else. The tokens leave nothing out.
 // The text has padding behind its end.
 func parse(text []byte, at, end int, tokens []token) (n, next int) {
+	const first, second = 0x80, 0x80 << 8
 	for n < len(tokens) && at < end {
 		start := at
 		eight := load(text, at)
 		isLetter := letters(eight)
 		switch {
-		case isLetter&0x80 != 0:
-			at = letterRun(text, at+1)
-		case byte(eight) == ' ' && isLetter&0x8000 != 0 && at+1 < end:
-			at = letterRun(text, at+2)
+		case isLetter&first != 0:
+			at = letterRun(text, at, isLetter^tops)
+		case byte(eight) == ' ' && isLetter&second != 0 && at+1 < end:
+			at = letterRun(text, at, isLetter^tops&^first)
 		default:
-			at = otherRun(text, at+1, end)
+			at = otherRun(text, at, end, isLetter)
 			if at < end && at-start > 1 && text[at-1] == ' ' {
 				at-- // the space is the next word's
 			}

@@ -104,42 +104,32 @@ func others(eight uint64) uint64 {
 	return ((eight-' '*ones)&^eight | (quote-ones)&^quote | (backslash-ones)&^backslash) & tops
 }
 
-// plainRun returns where the next byte is that does not stand for itself.
-func plainRun(text []byte, at int) int {
-	for ; at+8 <= len(text); at += 8 {
-		if found := others(binary.LittleEndian.Uint64(text[at:])); found != 0 {
-			return at + bits.TrailingZeros64(found)/8
-		}
-	}
-	for at < len(text) && plain(text[at]) {
-		at++
-	}
-	return at
-}
-
-// quoted returns a string with its quotes.
+// quoted returns a string with its quotes. What is between them is for Unquote to
+// check.
 func (s *scanner) quoted() ([]byte, error) {
 	start := s.at
 	if s.at >= len(s.text) || s.text[s.at] != '"' {
 		return nil, errors.New("no string is there")
 	}
-	for s.at++; ; s.at += 2 {
-		if s.at = plainRun(s.text, min(s.at, len(s.text))); s.at == len(s.text) {
-			break
+	for s.at++; ; s.at++ {
+		next := bytes.IndexByte(s.text[s.at:], '"')
+		if next < 0 {
+			s.at = len(s.text)
+			return nil, errors.New("a string does not end")
 		}
-		switch s.text[s.at] {
-		case '"':
+		s.at += next
+		escapes := 0
+		for s.text[s.at-1-escapes] == '\\' { // the opening quote is none
+			escapes++
+		}
+		if escapes%2 == 0 {
 			s.at++
 			return s.text[start:s.at], nil
-		case '\\': // whatever follows is no end
-		default:
-			return nil, errors.New("a control character is in a string")
 		}
 	}
-	return nil, errors.New("a string does not end")
 }
 
-// value returns a value of any kind, checked but for the escapes of a string.
+// value returns a value of any kind, checked but for what is within a string.
 func (s *scanner) value() ([]byte, error) {
 	s.space()
 	if s.at < len(s.text) && s.text[s.at] == '"' {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/narrows-profiler/narrows/workloads/serving"
@@ -52,6 +53,7 @@ func answer(w http.ResponseWriter, status int, document []byte) {
 	// Over a recorder instead of a connection there are no deadlines.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(document)))
 	w.WriteHeader(status)
 	_, _ = w.Write(document)
 }
