@@ -36,40 +36,80 @@ type message struct {
 func (m *message) split(data []byte) error {
 	m.samples, m.strings, m.rest = m.samples[:0], m.strings[:0], m.rest[:0]
 	for len(data) > 0 {
-		number, kind, n := consumeTag(data)
-		if n < 0 {
-			return fmt.Errorf("%w: %w", errMalformed, protowire.ParseError(n))
+		f, rest, err := next(data)
+		if err != nil {
+			return err
 		}
-		size := protowire.ConsumeFieldValue(number, kind, data[n:])
-		if size < 0 {
-			return fmt.Errorf("%w: %w", errMalformed, protowire.ParseError(size))
-		}
-		field := data[:n+size]
-		data = data[n+size:]
-		if kind == protowire.BytesType {
-			content, _ := protowire.ConsumeBytes(field[n:])
-			switch number {
+		whole := data[:len(data)-len(rest)]
+		data = rest
+		if f.kind == protowire.BytesType {
+			switch f.number {
 			case profileSample:
-				m.samples = append(m.samples, content)
+				m.samples = append(m.samples, f.content)
 				continue
 			case profileStrings:
-				m.strings = append(m.strings, content)
+				m.strings = append(m.strings, f.content)
 			}
 		}
-		m.rest = append(m.rest, field...)
+		m.rest = append(m.rest, whole...)
 	}
 	return nil
 }
 
-// consumeTag reads a field's number and wire type, or gives protowire's negative
-// length of an error. Like the profile package, and unlike protowire, it takes any
-// number: fields that nobody knows are left out.
-func consumeTag(data []byte) (protowire.Number, protowire.Type, int) {
-	v, n := protowire.ConsumeVarint(data)
-	if n < 0 {
-		return 0, 0, n
+// A field is one of a message: a number, or content.
+type field struct {
+	number  uint64
+	kind    protowire.Type
+	value   uint64
+	content []byte
+}
+
+// next reads a field and returns what follows. It takes what the profile package takes,
+// which is more than protowire does: any field number, and varints with more than 64
+// bits; but no groups.
+func next(data []byte) (f field, rest []byte, err error) {
+	tag, n := varint(data)
+	if n == 0 {
+		return f, nil, fmt.Errorf("a field's tag: %w", errMalformed)
 	}
-	return protowire.Number(min(v>>3, 1<<29-1)), protowire.Type(v & 7), n
+	f.number, f.kind = tag>>3, protowire.Type(tag&7)
+	data = data[n:]
+	size := uint64(0)
+	switch f.kind {
+	case protowire.VarintType:
+		if f.value, n = varint(data); n == 0 {
+			return f, nil, fmt.Errorf("a number: %w", errMalformed)
+		}
+		return f, data[n:], nil
+	case protowire.BytesType:
+		if size, n = varint(data); n == 0 {
+			return f, nil, fmt.Errorf("a length: %w", errMalformed)
+		}
+		data = data[n:]
+	case protowire.Fixed64Type:
+		size = 8
+	case protowire.Fixed32Type:
+		size = 4
+	default:
+		return f, nil, fmt.Errorf("a field of wire type %d: %w", f.kind, errMalformed)
+	}
+	if size > uint64(len(data)) {
+		return f, nil, fmt.Errorf("%d bytes of %d: %w", size, len(data), errMalformed)
+	}
+	f.content = data[:size]
+	return f, data[size:], nil
+}
+
+// varint reads a varint of at most ten bytes and returns how many it has, 0 if it has
+// no end.
+func varint(data []byte) (v uint64, n int) {
+	for i, c := range data[:min(len(data), 10)] {
+		v |= uint64(c&0x7f) << (7 * i)
+		if c&0x80 == 0 {
+			return v, i + 1
+		}
+	}
+	return 0, 0
 }
 
 // A sample is what one says, its numbers as the profile has them.
@@ -89,35 +129,23 @@ type label struct {
 func (s *sample) decode(data []byte) error {
 	s.locations, s.values, s.labels = s.locations[:0], s.values[:0], s.labels[:0]
 	for len(data) > 0 {
-		number, kind, n := consumeTag(data)
-		if n < 0 {
-			return fmt.Errorf("%w: %w", errMalformed, protowire.ParseError(n))
+		f, rest, err := next(data)
+		if err != nil {
+			return err
 		}
-		data = data[n:]
-		var err error
-		switch number {
+		data = rest
+		switch f.number {
 		case sampleLocations:
-			data, err = numbers(data, kind, func(v uint64) { s.locations = append(s.locations, v) })
+			s.locations, err = numbers(s.locations, f)
 		case sampleValues:
-			data, err = numbers(data, kind, func(v uint64) { s.values = append(s.values, int64(v)) })
+			s.values, err = numbers(s.values, f)
 		case sampleLabels:
-			if kind != protowire.BytesType {
-				return fmt.Errorf("a label of wire type %d: %w", kind, errMalformed)
+			if f.kind != protowire.BytesType {
+				return fmt.Errorf("a label of wire type %d: %w", f.kind, errMalformed)
 			}
-			content, size := protowire.ConsumeBytes(data)
-			if size < 0 {
-				return fmt.Errorf("%w: %w", errMalformed, protowire.ParseError(size))
-			}
-			data = data[size:]
 			var l label
-			l, err = decodeLabel(content)
+			l, err = decodeLabel(f.content)
 			s.labels = append(s.labels, l)
-		default:
-			size := protowire.ConsumeFieldValue(number, kind, data)
-			if size < 0 {
-				return fmt.Errorf("%w: %w", errMalformed, protowire.ParseError(size))
-			}
-			data = data[size:]
 		}
 		if err != nil {
 			return err
@@ -126,69 +154,50 @@ func (s *sample) decode(data []byte) error {
 	return nil
 }
 
-// numbers reads a repeated number, packed or not, and returns what follows.
-func numbers(data []byte, kind protowire.Type, each func(uint64)) ([]byte, error) {
-	switch kind {
+// numbers appends a repeated number, packed or not.
+func numbers[T uint64 | int64](list []T, f field) ([]T, error) {
+	switch f.kind {
 	case protowire.VarintType:
-		v, n := protowire.ConsumeVarint(data)
-		if n < 0 {
-			return nil, fmt.Errorf("%w: %w", errMalformed, protowire.ParseError(n))
-		}
-		each(v)
-		return data[n:], nil
+		return append(list, T(f.value)), nil
 	case protowire.BytesType:
-		packed, size := protowire.ConsumeBytes(data)
-		if size < 0 {
-			return nil, fmt.Errorf("%w: %w", errMalformed, protowire.ParseError(size))
-		}
-		for len(packed) > 0 {
-			v, n := protowire.ConsumeVarint(packed)
-			if n < 0 {
-				return nil, fmt.Errorf("%w: %w", errMalformed, protowire.ParseError(n))
+		for packed := f.content; len(packed) > 0; {
+			v, n := varint(packed)
+			if n == 0 {
+				return list, fmt.Errorf("a packed number: %w", errMalformed)
 			}
-			each(v)
+			list = append(list, T(v))
 			packed = packed[n:]
 		}
-		return data[size:], nil
+		return list, nil
 	}
-	return nil, fmt.Errorf("numbers of wire type %d: %w", kind, errMalformed)
+	return list, fmt.Errorf("numbers of wire type %d: %w", f.kind, errMalformed)
 }
 
 func decodeLabel(data []byte) (label, error) {
 	var l label
 	for len(data) > 0 {
-		number, kind, n := consumeTag(data)
-		if n < 0 {
-			return l, fmt.Errorf("%w: %w", errMalformed, protowire.ParseError(n))
+		f, rest, err := next(data)
+		if err != nil {
+			return l, err
 		}
-		data = data[n:]
-		var field *int64
-		switch number {
+		data = rest
+		var to *int64
+		switch f.number {
 		case labelKey:
-			field = &l.key
+			to = &l.key
 		case labelString:
-			field = &l.text
+			to = &l.text
 		case labelNumber:
-			field = &l.number
+			to = &l.number
 		case labelUnit:
-			field = &l.unit
+			to = &l.unit
 		default:
-			size := protowire.ConsumeFieldValue(number, kind, data)
-			if size < 0 {
-				return l, fmt.Errorf("%w: %w", errMalformed, protowire.ParseError(size))
-			}
-			data = data[size:]
 			continue
 		}
-		if kind != protowire.VarintType {
-			return l, fmt.Errorf("a label's field of wire type %d: %w", kind, errMalformed)
+		if f.kind != protowire.VarintType {
+			return l, fmt.Errorf("a label's field of wire type %d: %w", f.kind, errMalformed)
 		}
-		v, n := protowire.ConsumeVarint(data)
-		if n < 0 {
-			return l, fmt.Errorf("%w: %w", errMalformed, protowire.ParseError(n))
-		}
-		*field = int64(v)
-		data = data[n:]
+		*to = int64(f.value)
 	}
 	return l, nil
 }
