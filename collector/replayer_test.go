@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/narrows-profiler/narrows/bpf"
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
@@ -273,5 +274,67 @@ func TestWindowsEndEarlyWhenStacksAreMany(t *testing.T) {
 	}
 	if !windows[0].End.Equal(windows[1].Start) {
 		t.Errorf("a window ends at %v and the next begins at %v", windows[0].End, windows[1].Start)
+	}
+}
+
+// A mapping that the kernel's walker could not know yet had other code before, by whose
+// rules it went on: what it found from there is not believed.
+func TestResolveCutsWhereMappingsChanged(t *testing.T) {
+	r := newReplayed(t, clock(), Selection{All: true})
+	r.fork(0, 1, 10)
+	r.mmap(1, 10, 0x1000, 0x2000) // the second batch
+	known := r.batch
+	r.mmap(2, 10, 0x3000, 0x4000)
+	r.boundary(3, 0, 0, scheduled)
+	for i, version := range []uint64{known, known + 1} {
+		r.queue.Push(uint64(i+1)*uint64(period), cpu.Sample{
+			Walked:  unwind.Walked{Time: uint64(i+1) * uint64(period), Process: process.Identity{PID: 10, Start: 10}},
+			Version: unwind.Version(version), User: []uint64{0x1100, 0x3100, 0x1200}, Weight: uint64(period),
+		})
+	}
+	r.boundary(3*period, 0, 0, last)
+	samples := r.all(t)[0].CPU.Sample
+	if s := samples[0]; len(s.Location) != 2 || !s.HasLabel("unwind", changedMeanwhile) {
+		t.Errorf("by mappings older than the last: %d frames, labels %v", len(s.Location), s.Label)
+	}
+	if s := samples[1]; len(s.Location) != 3 || len(s.Label["unwind"]) != 0 {
+		t.Errorf("by the present mappings: %d frames, labels %v", len(s.Location), s.Label)
+	}
+}
+
+// continued is a walker that finds always the same callers.
+type continued struct{ callers []uint64 }
+
+func (c continued) Walk(frames []uint64, _ *unwind.Memory, _ func(uint64) (process.Mapping, bool)) ([]uint64, bpf.CoreUnwindEnd) {
+	return append(frames, c.callers...), bpf.CoreUnwindEndUNWIND_COMPLETE
+}
+
+// A walk that lacked something in the kernel is completed in user space, and counted as
+// such; its memory is given back.
+func TestResolveContinuesInMemory(t *testing.T) {
+	r := newReplayed(t, clock(), Selection{All: true})
+	r.walker = continued{[]uint64{0x1200, 0x1300}}
+	r.fork(0, 1, 10)
+	r.mmap(1, 10, 0x1000, 0x2000)
+	r.boundary(2, 0, 0, scheduled)
+	memory := &unwind.Memory{PC: 0x1100}
+	r.memory.take(memory.Size() + 7)
+	r.queue.Push(uint64(period), cpu.Sample{
+		Walked: unwind.Walked{
+			Time: uint64(period), Process: process.Identity{PID: 10, Start: 10},
+			End: bpf.CoreUnwindEndUNWIND_NO_PROCESS, Memory: memory,
+		},
+		User: []uint64{0x1100}, Weight: uint64(period),
+	})
+	r.boundary(2*period, 0, 0, last)
+	s := r.all(t)[0].CPU.Sample[0]
+	if len(s.Location) != 3 || len(s.Label["unwind"]) != 0 {
+		t.Errorf("%d frames, labels %v", len(s.Location), s.Label)
+	}
+	if e := r.unwinding[r.file]; e == nil || e.complete != 1 || e.inUser != 1 {
+		t.Errorf("counted as %+v", e)
+	}
+	if held := r.memory.held.Load(); held != 7 {
+		t.Errorf("%d bytes are still held, want 7", held)
 	}
 }

@@ -112,11 +112,20 @@ func (c *Core) options(spec *ebpf.CollectionSpec) *ebpf.CollectionOptions {
 // Events is the ring buffer.
 func (c *Core) Events() *ebpf.Map { return c.objects.Events }
 
-// The maps that the walker of user stacks reads; see bpf/unwind_machine.h.
-func (c *Core) Rows() *ebpf.Map      { return c.objects.UnwindRows }
-func (c *Core) Files() *ebpf.Map     { return c.objects.UnwindFiles }
-func (c *Core) Mappings() *ebpf.Map  { return c.objects.UnwindMappings }
-func (c *Core) Sets() *ebpf.Map      { return c.objects.UnwindSets }
+// Rows holds the unwind tables that the walker of user stacks reads; see
+// bpf/unwind_machine.h for this and the four maps below.
+func (c *Core) Rows() *ebpf.Map { return c.objects.UnwindRows }
+
+// Files says where in Rows each file's table lies.
+func (c *Core) Files() *ebpf.Map { return c.objects.UnwindFiles }
+
+// Mappings holds the sets of mappings of all processes.
+func (c *Core) Mappings() *ebpf.Map { return c.objects.UnwindMappings }
+
+// Sets counts the processes that use each set of mappings.
+func (c *Core) Sets() *ebpf.Map { return c.objects.UnwindSets }
+
+// Processes says which set of mappings a process has.
 func (c *Core) Processes() *ebpf.Map { return c.objects.UnwindProcesses }
 
 // Counters holds one number for each reason the kernel side counts.

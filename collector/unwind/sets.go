@@ -65,6 +65,9 @@ const versionBits = 24
 // Batch is the batch of events up to which a version of mappings is true.
 func Batch(version uint64) uint64 { return version >> versionBits }
 
+// Version is the first version that is true up to a batch of events.
+func Version(batch uint64) uint64 { return batch << versionBits }
+
 // get describes mappings to the kernel, or finds that it was done. ready is false if
 // some file is still being opened, and patient whether to wait for it.
 func (s *sets) get(of []process.Mapping, batch uint64, patient bool) (found *set, ready bool, err error) {
@@ -90,7 +93,7 @@ func (s *sets) get(of []process.Mapping, batch uint64, patient bool) (found *set
 		}
 	}
 	s.versions++
-	created.version = batch<<versionBits | s.versions&(1<<versionBits-1)
+	created.version = Version(batch) | s.versions&(1<<versionBits-1)
 	s.known[&of[0]] = created
 	return created, true, nil
 }

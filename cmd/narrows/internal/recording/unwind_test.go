@@ -359,3 +359,36 @@ func TestTinyBudgetIsStillRight(t *testing.T) {
 		}
 	}
 }
+
+// A process with 10,000 mappings of code, and one whose stack is garbage: the first is
+// unwound, the second bounded and counted, and neither stops the recording.
+func TestManyMappingsAndGarbage(t *testing.T) {
+	requireRoot(t)
+	path := compileOptimized(t, "gcc", filepath.Join(t.TempDir(), "shapes"), "testdata/unwind/shapes.c")
+	targets := map[string]*target{}
+	p, _ := record(t, 499, time.Second, func(*Recording) {
+		var pids []int
+		for _, name := range []string{"mappings", "garbage"} {
+			targets[name] = startTarget(t, exec.Command(path, name))
+			pids = append(pids, targets[name].Process.Pid)
+		}
+		waitForSamples(t, 800, 499, pids...)
+	})
+	for name, g := range targets {
+		g.end(t)
+		n, truncated := rooted(p, g.Process.Pid)
+		var lost int64
+		for _, count := range truncated {
+			lost += count
+		}
+		t.Logf("%s: %d of %d stacks truncated: %v", name, lost, n, truncated)
+		switch {
+		case n < 500:
+			t.Errorf("%s: only %d samples, 500 are needed to judge", name, n)
+		case name == "mappings" && float64(lost) > 0.02*float64(n):
+			t.Errorf("%d of %d stacks of a process with 10,000 mappings do not reach the root", lost, n)
+		case name == "garbage" && float64(lost) < 0.8*float64(n):
+			t.Errorf("%d of %d garbage stacks are called truncated", lost, n)
+		}
+	}
+}

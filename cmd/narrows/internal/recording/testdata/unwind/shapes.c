@@ -4,6 +4,8 @@
 //	shapes signal       inside a handler, on an alternate stack
 //	shapes syscall      system calls through the C library
 //	shapes callback     qsort calls back into the program
+//	shapes mappings     10,000 mappings of code
+//	shapes garbage      a stack of random words
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
@@ -11,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -85,6 +88,36 @@ __attribute__((noinline)) static int callbacks(void)
 	return ended();
 }
 
+__attribute__((noinline)) static int many_mappings(void)
+{
+	static int made;
+	for (; made < 10000; made++)
+		if (mmap(0, 4096, made % 2 ? PROT_READ : PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ||
+		    mmap(0, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ||
+		    mmap(0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) {
+			perror("mmap");
+			exit(1);
+		}
+	for (int i = 0; i < 100; i++)
+		leaf(20000);
+	return ended();
+}
+
+/* Works for a while on a stack that nobody called anything on. */
+__attribute__((noinline)) static int garbage(void)
+{
+	static uint64_t stack[8192];
+	for (int i = 0; i < 8192; i++)
+		stack[i] = i % 3 ? (uint64_t)rand() << 20 | rand() : (uint64_t)&stack[(i + rand() % 64) % 8192];
+#ifdef __x86_64__
+	uint64_t work = 20000000;
+	__asm__ volatile("movq %%rsp, %%r12\n\tmovq %%rbp, %%r13\n\tmovq %1, %%rsp\n\tmovq %1, %%rbp\n"
+			 "1:\tdecq %0\n\tjnz 1b\n\tmovq %%r12, %%rsp\n\tmovq %%r13, %%rbp"
+			 : "+r"(work) : "r"(&stack[64]) : "r12", "r13", "memory", "cc");
+#endif
+	return ended();
+}
+
 int main(int argc, char **argv)
 {
 	static char alternate[64 << 10];
@@ -102,6 +135,10 @@ int main(int argc, char **argv)
 			end = in_signal();
 		else if (!strcmp(argv[1], "syscall"))
 			end = syscalls();
+		else if (!strcmp(argv[1], "mappings"))
+			end = many_mappings();
+		else if (!strcmp(argv[1], "garbage"))
+			end = garbage();
 		else
 			end = callbacks();
 	}
