@@ -22,6 +22,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/core"
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
+	"github.com/narrows-profiler/narrows/collector/unwind"
 )
 
 // Capability is one thing the collector uses.
@@ -94,6 +95,10 @@ func All() []Capability {
 	}
 	return append(capabilities,
 		Capability{
+			Name: "hook on forks", For: "unwinding forked processes in the kernel from their first sample",
+			Remedy: "without it their first stacks are unwound in user space, which is slower", check: checkForks,
+		},
+		Capability{
 			Name: "kernel symbols", For: "names of kernel functions",
 			Remedy: "set kernel.kptr_restrict to 0 or 1 (sysctl), or accept addresses", check: checkKernelSymbols,
 		},
@@ -161,6 +166,15 @@ func checkCPUProgram() (string, error) {
 		return "", err
 	}
 	return "", objects.Close()
+}
+
+func checkForks() (string, error) {
+	c, err := core.Load(0)
+	if err != nil {
+		return "", err
+	}
+	forks, err := unwind.OpenForks(c)
+	return forks.Backend, errors.Join(err, forks.Close(), c.Close())
 }
 
 func checkLifecycle() (string, error) {

@@ -86,6 +86,9 @@ func (s *summary) report(r collector.Report) {
 	if r.JIT.Refused > 0 {
 		s.warn(fmt.Sprintf("%d lists of code that programs made were not used; %s", r.JIT.Refused, r.JIT.Detail))
 	}
+	if r.ForksErr != nil {
+		s.warn(fmt.Sprintf("no hook on forks works here, so the first stacks of forked processes are unwound in user space: %v", r.ForksErr))
+	}
 	if r.InterruptCostErr != nil {
 		s.warn(fmt.Sprintf("what a tick costs could not be measured, so ticks on idle CPUs may look lost: %v", r.InterruptCostErr))
 	}
