@@ -282,6 +282,9 @@ func (r *reader) translate(t *tables, p *profile.Profile) error {
 		if l.text == 0 && l.number == 0 && l.unit == 0 {
 			continue // says nothing, and is dropped by the profile package too
 		}
+		if l.text != 0 {
+			l.number, l.unit = 0, 0 // whatever they are
+		}
 		for _, number := range [...]*int64{&l.key, &l.text, &l.unit} {
 			if *number < 0 || *number >= int64(len(r.message.strings)) {
 				return fmt.Errorf("a label with string %d of %d: %w", *number, len(r.message.strings), errMalformed)
@@ -289,7 +292,6 @@ func (r *reader) translate(t *tables, p *profile.Profile) error {
 		}
 		if l.text != 0 {
 			l.text = t.text(r.message.strings[l.text])
-			l.number, l.unit = 0, 0
 		}
 		if l.unit != 0 {
 			l.unit = t.text(r.message.strings[l.unit])

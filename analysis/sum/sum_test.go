@@ -346,6 +346,8 @@ func FuzzSum(f *testing.F) {
 	}
 	// An unknown field whose varint has more than 64 bits, which the profile package takes.
 	f.Add([]byte("\x802\xe9\xe9\xe9\xe9\xff\xff\xe9\xff\xff\x7f2\x00"))
+	// A label with a string, and a unit that does not exist, which says nothing then.
+	f.Add([]byte("\n\x04000(\x12\"00\x100\x1a\x04 \x1b\x10\x04\x1a\x10\x02\b\b\x050000\x100*\x04\b\x01002\x00\x1a\x00\x00\x00\x1a\n\b\a\x10\x800\x18\x8000\n\"\v\b\x01\x10\a\x18\x900\"\x02\b\x01*\x04\b\x01002\x002\x030002\v000000000002\x0102\x0102\x0102\x0102\x0102\x0102\x05000002\x010"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		twice := func(yield func([]byte, error) bool) {
 			for range 2 {
