@@ -34,7 +34,7 @@ func (r *Runner) measureGenerator(ctx context.Context, benchmark Benchmark, docu
 	case document.N == 0 || document.Load.RatePerSecond == 0 && document.Load.Concurrency == 0:
 		return nil, "no request of the run was answered"
 	case benchmark.Null == nil:
-		return nil, "there is no null server for this benchmark"
+		return nil, cmp.Or(benchmark.NoNull, "there is no null server for this benchmark")
 	case len(benchmark.Services) != 1:
 		return nil, "the benchmark drives more than one service"
 	}

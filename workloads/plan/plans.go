@@ -35,7 +35,7 @@ func Plans() []Plan {
 				// percentile, 368 for a 99th.
 				{Benchmark: "FirstTokenLatencyBenchmark", Iterations: 75},
 				{Benchmark: "TokenGenerationBenchmark", Iterations: 50},
-				{Benchmark: "CompressionThroughputBenchmark", Iterations: 75},
+				{Benchmark: "CompressionThroughputBenchmark", Iterations: 60},
 				{Benchmark: "RSUReadBenchmark", Iterations: 400},
 				{Benchmark: "RSUWriteBenchmark", Iterations: 400},
 				{Suite: "microbenchmarks"},
