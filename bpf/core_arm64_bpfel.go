@@ -47,8 +47,8 @@ const (
 
 type CoreMemorySpace struct {
 	_      structs.HostLayout
-	Second uint64
-	Spent  uint64
+	Last   uint64
+	Credit uint64
 	Busy   uint64
 	Memory CoreStackMemory
 }

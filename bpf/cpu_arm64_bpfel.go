@@ -87,8 +87,8 @@ type CPUCpuSpace struct {
 
 type CPUMemorySpace struct {
 	_      structs.HostLayout
-	Second uint64
-	Spent  uint64
+	Last   uint64
+	Credit uint64
 	Busy   uint64
 	Memory struct {
 		_      structs.HostLayout

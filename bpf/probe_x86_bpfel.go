@@ -15,8 +15,8 @@ import (
 
 type ProbeMemorySpace struct {
 	_      structs.HostLayout
-	Second uint64
-	Spent  uint64
+	Last   uint64
+	Credit uint64
 	Busy   uint64
 	Memory struct {
 		_      structs.HostLayout

@@ -25,15 +25,27 @@ struct stack_memory {
 	__u8 bytes[MAX_STACK_MEMORY + MAX_OTHER_MEMORY + PAGE_BYTES]; /* the last page is never sent */
 };
 
-/* One for each CPU. What may leave in a second is bounded: garbage stacks and
- * processes with too many mappings ask for it at each sample. */
+/*
+ * One for each CPU. What may leave is bounded: garbage stacks, and files whose tables
+ * find no room, ask for it at each sample. A start of many processes may take a burst;
+ * in the long run it is 3.9 MB a second, the whole stacks of 119 samples.
+ */
 struct memory_space {
-	__u64 second, spent;
+	__u64 last, credit; /* the time of the last refill, and the bytes left */
 	__u64 busy; /* a program that interrupts another finds it in use */
 	struct stack_memory memory;
 };
 
-#define MEMORY_BYTES_PER_SECOND (16 * 1024 * 1024)
+#define MEMORY_BURST (16 * 1024 * 1024)
+#define MEMORY_REFILL_SHIFT 8 /* a byte each 256 ns */
+
+static __always_inline void refill_credit(struct memory_space *space, __u64 now)
+{
+	__u64 credit = space->credit + ((now - space->last) >> MEMORY_REFILL_SHIFT);
+
+	space->credit = credit > MEMORY_BURST ? MEMORY_BURST : credit;
+	space->last = now;
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -148,15 +160,12 @@ static __always_inline bool fill_memory(struct stack_memory *memory, const struc
 static __always_inline bool send_memory(struct memory_space *space, struct stack *stack, const struct unwind_walk *walk,
 					const struct event_header *header)
 {
-	__u64 second = header->time >> 30, size = __builtin_offsetof(struct stack_memory, bytes);
+	__u64 size = __builtin_offsetof(struct stack_memory, bytes);
 	__u32 bytes;
 
-	if (space->second != second) {
-		space->second = second;
-		space->spent = 0;
-	}
+	refill_credit(space, header->time);
 	/* What the ring has room for is kept for samples, if the reader is slow. */
-	if (space->spent >= MEMORY_BYTES_PER_SECOND ||
+	if (space->credit < MAX_STACK_MEMORY + MAX_OTHER_MEMORY ||
 	    bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4 * 3) {
 		count(COUNTER_MEMORY_REFUSED);
 		return false;
@@ -170,7 +179,7 @@ static __always_inline bool send_memory(struct memory_space *space, struct stack
 	bytes = space->memory.size + space->memory.other_size;
 	if (bytes > MAX_STACK_MEMORY + MAX_OTHER_MEMORY)
 		bytes = MAX_STACK_MEMORY + MAX_OTHER_MEMORY;
-	space->spent += bytes;
+	space->credit -= bytes;
 	if (bpf_ringbuf_output(&events, &space->memory, size + bytes, BPF_RB_NO_WAKEUP)) {
 		count(COUNTER_MEMORY_FAILED);
 		return false;
