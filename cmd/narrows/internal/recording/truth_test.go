@@ -21,6 +21,7 @@ import (
 	"github.com/google/pprof/profile"
 	"golang.org/x/sys/unix"
 
+	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
 )
 
@@ -44,13 +45,16 @@ func requireRoot(t *testing.T) {
 }
 
 // record profiles the machine while work runs.
-func record(t *testing.T, frequency int, window time.Duration, work func(*Recording)) (*profile.Profile, *FileSink) {
+func record(t *testing.T, frequency int, window time.Duration, work func(*Recording)) (*profile.Profile, session.Summary) {
+	t.Helper()
+	return recordWith(t, collector.Config{Frequency: frequency, Window: window, Selection: collector.Selection{All: true}}, work)
+}
+
+func recordWith(t *testing.T, config collector.Config, work func(*Recording)) (*profile.Profile, session.Summary) {
 	t.Helper()
 	requireRoot(t)
 	sink := newSink(t)
-	rec, err := Start(t.Context(), collector.Config{
-		Frequency: frequency, Window: window, Selection: collector.Selection{All: true},
-	}, sink)
+	rec, err := Start(t.Context(), config, sink)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +64,7 @@ func record(t *testing.T, frequency int, window time.Duration, work func(*Record
 		t.Fatal(err)
 	}
 	t.Log("\n" + Describe(summary))
-	return written(t, sink), sink
+	return written(t, sink), summary
 }
 
 // newSink keeps windows until the test ends.
