@@ -2,7 +2,7 @@
 
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause)
 /* The core object: it owns the shared maps and has no programs. */
-#include "stack_memory.h"
+#include "thread_wait.h"
 
 /* Named so that bpf2go makes Go types of them. */
 const enum counter *go_counter;
@@ -11,11 +11,15 @@ const enum unwind_end *go_unwind_end;
 const struct event_header *go_event_header;
 const enum unwind_file_state *go_unwind_file_state;
 const struct stack *go_stack;
+const struct stack_event *go_stack_event;
+const struct stack_setting *go_stack_setting;
 const struct stack_memory *go_stack_memory;
 const struct thread_identity *go_thread_identity;
 const struct unwind_file *go_unwind_file;
 const struct unwind_mapping *go_unwind_mapping;
 const struct unwind_process *go_unwind_process;
 const struct unwind_set *go_unwind_set;
+const struct wait_event *go_wait_event;
+const enum wait_flag *go_wait_flag;
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -24,6 +24,10 @@ enum counter {
 	COUNTER_MEMORY_FAILED,         /* ... or did not: it could not be read, or the ring was full */
 	COUNTER_FORK_SHARED,           /* a child was given its parent's mappings */
 	COUNTER_FORK_FULL,             /* ... or was not: the table of processes is full */
+	COUNTER_WAIT_UNTRACKED,        /* a thread's wait was not followed: no memory for its state */
+	COUNTER_WAIT_SAMPLED_OUT,      /* short waits that others, sent with more weight, stand for */
+	COUNTER_STACK_SENT,            /* a stack was sent that user space did not have */
+	COUNTER_STACK_UNKNOWN,         /* it was sent, but could not be remembered: it is sent again */
 	COUNTER_MAX,
 };
 
@@ -31,6 +35,8 @@ enum event_kind {
 	EVENT_CPU_SAMPLE = 1,
 	EVENT_STACK_MEMORY, /* belongs to the next event of the same CPU, which has its time */
 	EVENT_PROBE_STACK,  /* of programs for tests */
+	EVENT_STACK,        /* a stack that later events name by its id */
+	EVENT_WAIT,         /* a thread waited, and runs again */
 };
 
 /* Every event starts like this, so that one reader serves all. */

@@ -27,7 +27,11 @@ const (
 	CoreCounterCOUNTER_MEMORY_FAILED          CoreCounter = 8
 	CoreCounterCOUNTER_FORK_SHARED            CoreCounter = 9
 	CoreCounterCOUNTER_FORK_FULL              CoreCounter = 10
-	CoreCounterCOUNTER_MAX                    CoreCounter = 11
+	CoreCounterCOUNTER_WAIT_UNTRACKED         CoreCounter = 11
+	CoreCounterCOUNTER_WAIT_SAMPLED_OUT       CoreCounter = 12
+	CoreCounterCOUNTER_STACK_SENT             CoreCounter = 13
+	CoreCounterCOUNTER_STACK_UNKNOWN          CoreCounter = 14
+	CoreCounterCOUNTER_MAX                    CoreCounter = 15
 )
 
 type CoreEventHeader struct {
@@ -43,6 +47,8 @@ const (
 	CoreEventKindEVENT_CPU_SAMPLE   CoreEventKind = 1
 	CoreEventKindEVENT_STACK_MEMORY CoreEventKind = 2
 	CoreEventKindEVENT_PROBE_STACK  CoreEventKind = 3
+	CoreEventKindEVENT_STACK        CoreEventKind = 4
+	CoreEventKindEVENT_WAIT         CoreEventKind = 5
 )
 
 type CoreMemorySpace struct {
@@ -64,6 +70,20 @@ type CoreStack struct {
 	Padding      uint32
 	Version      uint64
 	Frames       [1151]uint64
+}
+
+type CoreStackEvent struct {
+	_      structs.HostLayout
+	Header CoreEventHeader
+	Thread CoreThreadIdentity
+	Id     CoreStackId
+	Stack  CoreStack
+}
+
+type CoreStackId struct {
+	_    structs.HostLayout
+	Low  uint64
+	High uint64
 }
 
 type CoreStackMemory struct {
@@ -89,6 +109,12 @@ type CoreStackMemory struct {
 	Bytes [53248]uint8
 }
 
+type CoreStackSetting struct {
+	_          structs.HostLayout
+	Seed       [2]uint64
+	Generation uint64
+}
+
 type CoreThreadIdentity struct {
 	_              structs.HostLayout
 	ProcessStart   uint64
@@ -98,6 +124,28 @@ type CoreThreadIdentity struct {
 	Tid            uint32
 	ThreadName     [16]int8
 	ProcessName    [16]int8
+}
+
+type CoreThreadWait struct {
+	_           structs.HostLayout
+	Since       uint64
+	Woken       uint64
+	Stack       CoreStackId
+	WakerStack  CoreStackId
+	StackWeight uint32
+	WakerTgid   uint32
+	WakerTid    uint32
+	Syscall     int32
+	State       uint32
+	Flags       uint32
+	Futex       struct {
+		_         structs.HostLayout
+		Address   uint64
+		Operation uint32
+		Flags     uint32
+		Value     uint32
+		Owner     uint32
+	}
 }
 
 type CoreUnwindEnd uint32
@@ -167,6 +215,43 @@ type CoreUnwindSet struct {
 	Processes uint64
 }
 
+type CoreWaitEvent struct {
+	_            structs.HostLayout
+	Header       CoreEventHeader
+	Thread       CoreThreadIdentity
+	Since        uint64
+	Woken        uint64
+	Stack        CoreStackId
+	WakerStack   CoreStackId
+	Weight       uint64
+	WakerTgid    uint32
+	WakerTid     uint32
+	Syscall      int32
+	State        uint32
+	Flags        uint32
+	HasStack     uint32
+	NamespaceTid uint32
+	Padding      uint32
+	Futex        struct {
+		_         structs.HostLayout
+		Address   uint64
+		Operation uint32
+		Flags     uint32
+		Value     uint32
+		Owner     uint32
+	}
+}
+
+type CoreWaitFlag uint32
+
+const (
+	CoreWaitFlagWAIT_IN_IOWAIT       CoreWaitFlag = 1
+	CoreWaitFlagWAIT_OPEN            CoreWaitFlag = 2
+	CoreWaitFlagWAIT_ASLEEP_AT_START CoreWaitFlag = 4
+	CoreWaitFlagWAIT_WAKER_INTERRUPT CoreWaitFlag = 8
+	CoreWaitFlagWAIT_PREEMPTED       CoreWaitFlag = 16
+)
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -174,6 +259,9 @@ const (
 	CoreMapCounters          = "counters"
 	CoreMapEvents            = "events"
 	CoreMapStackMemorySpace  = "stack_memory_space"
+	CoreMapStackSettings     = "stack_settings"
+	CoreMapStacksSent        = "stacks_sent"
+	CoreMapThreadWaits       = "thread_waits"
 	CoreMapUnwindFiles       = "unwind_files"
 	CoreMapUnwindMappings    = "unwind_mappings"
 	CoreMapUnwindProcesses   = "unwind_processes"
@@ -183,7 +271,9 @@ const (
 	CoreVarGoEventHeader     = "go_event_header"
 	CoreVarGoEventKind       = "go_event_kind"
 	CoreVarGoStack           = "go_stack"
+	CoreVarGoStackEvent      = "go_stack_event"
 	CoreVarGoStackMemory     = "go_stack_memory"
+	CoreVarGoStackSetting    = "go_stack_setting"
 	CoreVarGoThreadIdentity  = "go_thread_identity"
 	CoreVarGoUnwindEnd       = "go_unwind_end"
 	CoreVarGoUnwindFile      = "go_unwind_file"
@@ -191,6 +281,8 @@ const (
 	CoreVarGoUnwindMapping   = "go_unwind_mapping"
 	CoreVarGoUnwindProcess   = "go_unwind_process"
 	CoreVarGoUnwindSet       = "go_unwind_set"
+	CoreVarGoWaitEvent       = "go_wait_event"
+	CoreVarGoWaitFlag        = "go_wait_flag"
 )
 
 // LoadCore returns the embedded CollectionSpec for Core.
@@ -244,6 +336,9 @@ type CoreMapSpecs struct {
 	Counters         *ebpf.MapSpec `ebpf:"counters"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
 	StackMemorySpace *ebpf.MapSpec `ebpf:"stack_memory_space"`
+	StackSettings    *ebpf.MapSpec `ebpf:"stack_settings"`
+	StacksSent       *ebpf.MapSpec `ebpf:"stacks_sent"`
+	ThreadWaits      *ebpf.MapSpec `ebpf:"thread_waits"`
 	UnwindFiles      *ebpf.MapSpec `ebpf:"unwind_files"`
 	UnwindMappings   *ebpf.MapSpec `ebpf:"unwind_mappings"`
 	UnwindProcesses  *ebpf.MapSpec `ebpf:"unwind_processes"`
@@ -259,7 +354,9 @@ type CoreVariableSpecs struct {
 	GoEventHeader     *ebpf.VariableSpec `ebpf:"go_event_header"`
 	GoEventKind       *ebpf.VariableSpec `ebpf:"go_event_kind"`
 	GoStack           *ebpf.VariableSpec `ebpf:"go_stack"`
+	GoStackEvent      *ebpf.VariableSpec `ebpf:"go_stack_event"`
 	GoStackMemory     *ebpf.VariableSpec `ebpf:"go_stack_memory"`
+	GoStackSetting    *ebpf.VariableSpec `ebpf:"go_stack_setting"`
 	GoThreadIdentity  *ebpf.VariableSpec `ebpf:"go_thread_identity"`
 	GoUnwindEnd       *ebpf.VariableSpec `ebpf:"go_unwind_end"`
 	GoUnwindFile      *ebpf.VariableSpec `ebpf:"go_unwind_file"`
@@ -267,6 +364,8 @@ type CoreVariableSpecs struct {
 	GoUnwindMapping   *ebpf.VariableSpec `ebpf:"go_unwind_mapping"`
 	GoUnwindProcess   *ebpf.VariableSpec `ebpf:"go_unwind_process"`
 	GoUnwindSet       *ebpf.VariableSpec `ebpf:"go_unwind_set"`
+	GoWaitEvent       *ebpf.VariableSpec `ebpf:"go_wait_event"`
+	GoWaitFlag        *ebpf.VariableSpec `ebpf:"go_wait_flag"`
 }
 
 // CoreObjects contains all objects after they have been loaded into the kernel.
@@ -292,6 +391,9 @@ type CoreMaps struct {
 	Counters         *ebpf.Map `ebpf:"counters"`
 	Events           *ebpf.Map `ebpf:"events"`
 	StackMemorySpace *ebpf.Map `ebpf:"stack_memory_space"`
+	StackSettings    *ebpf.Map `ebpf:"stack_settings"`
+	StacksSent       *ebpf.Map `ebpf:"stacks_sent"`
+	ThreadWaits      *ebpf.Map `ebpf:"thread_waits"`
 	UnwindFiles      *ebpf.Map `ebpf:"unwind_files"`
 	UnwindMappings   *ebpf.Map `ebpf:"unwind_mappings"`
 	UnwindProcesses  *ebpf.Map `ebpf:"unwind_processes"`
@@ -304,6 +406,9 @@ func (m *CoreMaps) Close() error {
 		m.Counters,
 		m.Events,
 		m.StackMemorySpace,
+		m.StackSettings,
+		m.StacksSent,
+		m.ThreadWaits,
 		m.UnwindFiles,
 		m.UnwindMappings,
 		m.UnwindProcesses,
@@ -320,7 +425,9 @@ type CoreVariables struct {
 	GoEventHeader     *ebpf.Variable `ebpf:"go_event_header"`
 	GoEventKind       *ebpf.Variable `ebpf:"go_event_kind"`
 	GoStack           *ebpf.Variable `ebpf:"go_stack"`
+	GoStackEvent      *ebpf.Variable `ebpf:"go_stack_event"`
 	GoStackMemory     *ebpf.Variable `ebpf:"go_stack_memory"`
+	GoStackSetting    *ebpf.Variable `ebpf:"go_stack_setting"`
 	GoThreadIdentity  *ebpf.Variable `ebpf:"go_thread_identity"`
 	GoUnwindEnd       *ebpf.Variable `ebpf:"go_unwind_end"`
 	GoUnwindFile      *ebpf.Variable `ebpf:"go_unwind_file"`
@@ -328,6 +435,8 @@ type CoreVariables struct {
 	GoUnwindMapping   *ebpf.Variable `ebpf:"go_unwind_mapping"`
 	GoUnwindProcess   *ebpf.Variable `ebpf:"go_unwind_process"`
 	GoUnwindSet       *ebpf.Variable `ebpf:"go_unwind_set"`
+	GoWaitEvent       *ebpf.Variable `ebpf:"go_wait_event"`
+	GoWaitFlag        *ebpf.Variable `ebpf:"go_wait_flag"`
 }
 
 // CorePrograms contains all programs after they have been loaded into the kernel.

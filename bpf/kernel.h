@@ -15,6 +15,7 @@
 
 #define TASK_COMM_LEN 16
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h, unchanged since 2.6 */
+#define TASK_DEAD 0x80 /* the same; a thread that has ended, before 4.14 64 */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -22,10 +23,37 @@ struct mm_struct {
 	unsigned long start_stack; /* where a program finds its arguments: above the first frame */
 };
 
+struct kernfs_node {
+	__u64 id; /* a union before 5.5 */
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp; /* in the v2 hierarchy */
+};
+
+struct upid {
+	int nr;
+};
+
+struct pid {
+	unsigned int level; /* of the innermost PID namespace */
+	struct upid numbers[1]; /* a number for each namespace, from the outermost on */
+};
+
 struct task_struct {
 	unsigned int flags;
 	unsigned int in_execve : 1;
+	unsigned int in_iowait : 1;
+	unsigned int __state; /* "state" before 5.14 */
+	int on_cpu;
+	void *stack; /* the lowest address of the kernel stack */
 	struct mm_struct *mm;
+	struct pid *thread_pid;
+	struct css_set *cgroups;
 	int pid;
 	int tgid;
 	struct task_struct *group_leader;
@@ -55,6 +83,10 @@ struct user_registers {
 #define REGISTERS_LINK(r) 0
 #define REGISTERS_SET_LINK(r, from)
 #define REGISTERS_32_BIT(r) (((r)->cs & 0xffff) == 0x23) /* __USER32_CS */
+/* Where the kernel keeps the number of the system call it was entered by, as 32 bits; -1 if
+ * by something else (orig_ax in arch/x86/entry/entry_64.S). */
+#define REGISTERS_SYSCALL_OFFSET __builtin_offsetof(struct user_registers, orig_ax)
+#define THREAD_SIZE (16 * 1024) /* of a kernel stack, without KASAN */
 
 /* Where a register lies by its DWARF number (System V x86-64 ABI, figure 3.36). */
 static __always_inline __u32 registers_offset(__u8 number)
@@ -81,6 +113,9 @@ struct user_registers {
 #define REGISTERS_LINK(r) ((r)->regs[30])
 #define REGISTERS_SET_LINK(r, from) ((r)->regs[30] = (from)->regs[30])
 #define REGISTERS_32_BIT(r) ((r)->pstate & 0x10) /* PSR_MODE32_BIT */
+/* syscallno of struct pt_regs, behind orig_x0; NO_SYSCALL is -1. */
+#define REGISTERS_SYSCALL_OFFSET (sizeof(struct user_registers) + 8)
+#define THREAD_SIZE (64 * 1024) /* of a kernel stack, at most: 16 KB with small pages */
 
 static __always_inline __u32 registers_offset(__u8 number) { return (number & 31) * 8; }
 #else

@@ -127,15 +127,16 @@ static __always_inline __u64 find_interrupted_stack(const struct stack_memory *m
 }
 
 /* How much of the stack can have frames: the main thread's ends at the arguments. */
-static __always_inline __u32 stack_left(__u64 sp)
+static __always_inline __u32 stack_left(__u64 sp, __u32 most)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 left = BPF_CORE_READ(task, mm, start_stack) - sp;
 
-	return left < MAX_STACK_MEMORY ? left : MAX_STACK_MEMORY;
+	return left < most ? left : most;
 }
 
-static __always_inline bool fill_memory(struct stack_memory *memory, const struct unwind_walk *walk, const struct event_header *header)
+static __always_inline bool fill_memory(struct stack_memory *memory, const struct unwind_walk *walk, const struct event_header *header,
+					__u32 most)
 {
 	void *saved = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 
@@ -149,28 +150,35 @@ static __always_inline bool fill_memory(struct stack_memory *memory, const struc
 	memory->caller = !walk->leaf;
 	if (!saved || bpf_probe_read_kernel(&memory->registers, sizeof(memory->registers), saved))
 		return false;
-	memory->size = copy_stack(memory, 0, walk->sp, stack_left(walk->sp));
+	memory->size = copy_stack(memory, 0, walk->sp, stack_left(walk->sp, most));
 	memory->other = find_interrupted_stack(memory);
 	if (!memory->other)
 		memory->other = find_other_stack(memory);
-	memory->other_size = memory->other ? copy_stack(memory, memory->size, memory->other, MAX_OTHER_MEMORY) : 0;
+	memory->other_size = memory->other ? copy_stack(memory, memory->size, memory->other, most / 2) : 0;
 	return memory->size > 0;
 }
 
+/* How much of a stack may be sent, and how much credit is to be left for others: CPU samples
+ * come before waits, of which there are many more. */
+struct help_limit {
+	__u32 bytes;
+	__u32 reserve;
+};
+
 static __always_inline bool send_memory(struct memory_space *space, struct stack *stack, const struct unwind_walk *walk,
-					const struct event_header *header)
+					const struct event_header *header, const struct help_limit *limit)
 {
 	__u64 size = __builtin_offsetof(struct stack_memory, bytes);
 	__u32 bytes;
 
 	refill_credit(space, header->time);
 	/* What the ring has room for is kept for samples, if the reader is slow. */
-	if (space->credit < MAX_STACK_MEMORY + MAX_OTHER_MEMORY ||
+	if (space->credit < limit->reserve + MAX_STACK_MEMORY + MAX_OTHER_MEMORY ||
 	    bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4 * 3) {
 		count(COUNTER_MEMORY_REFUSED);
 		return false;
 	}
-	if (!fill_memory(&space->memory, walk, header)) {
+	if (!fill_memory(&space->memory, walk, header, limit->bytes)) {
 		check_exec(stack);
 		if (stack->unwind != UNWIND_NO_USER_STACK)
 			count(COUNTER_MEMORY_FAILED);
@@ -190,7 +198,8 @@ static __always_inline bool send_memory(struct memory_space *space, struct stack
 
 /* Sends the memory that a walk left off at, if user space could do better. It comes
  * before the event itself; header is the event's. */
-static __always_inline void ask_for_help(struct stack *stack, const struct unwind_walk *walk, const struct event_header *header)
+static __always_inline void ask_within(const struct help_limit *limit, struct stack *stack, const struct unwind_walk *walk,
+				       const struct event_header *header)
 {
 	__u32 cpu = header->cpu;
 	struct memory_space *space;
@@ -203,8 +212,15 @@ static __always_inline void ask_for_help(struct stack *stack, const struct unwin
 		return;
 	}
 	space->busy = 1;
-	stack->memory = send_memory(space, stack, walk, header);
+	stack->memory = send_memory(space, stack, walk, header, limit);
 	space->busy = 0;
+}
+
+static __always_inline void ask_for_help(struct stack *stack, const struct unwind_walk *walk, const struct event_header *header)
+{
+	const struct help_limit limit = { .bytes = MAX_STACK_MEMORY, .reserve = 0 };
+
+	ask_within(&limit, stack, walk, header);
 }
 
 #endif

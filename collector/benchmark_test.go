@@ -64,14 +64,16 @@ func replayOnce(self process.Scanned, samples int, stacks [][]uint64) (seen int6
 	for i := range samples {
 		at := uint64(i+1) * uint64(r.period)
 		r.queue.Push(at, cpu.Sample{
-			Walked: unwind.Walked{Time: at, Process: process.Identity{PID: self.PID, Start: 1}}, TID: self.PID,
-			Thread: "some", ProcessName: "some", Weight: uint64(r.period), User: stacks[i%len(stacks)],
+			Stack: unwind.Stack{
+				Walked: unwind.Walked{Time: at, Process: process.Identity{PID: self.PID, Start: 1}}, User: stacks[i%len(stacks)],
+			},
+			Thread: process.Thread{TID: self.PID, Name: "some", ProcessName: "some"}, Weight: uint64(r.period),
 		})
 	}
 	end := uint64(samples+1) * uint64(r.period)
 	r.queue.Push(end, boundary{reading: reading(end), kind: last})
 	r.release(end + 1)
-	for _, s := range (<-windows).CPU.Sample {
+	for _, s := range (<-windows).Profiles[CPU].Sample {
 		if len(s.NumLabel) > 0 { // not one that stands for a loss
 			seen += s.Value[0]
 		}

@@ -15,6 +15,8 @@
 //	collector/core        the maps all programs share
 //	collector/unwind      what the kernel's walker of user stacks goes by
 //	collector/cpu         the CPU sampler
+//	collector/wait        where threads wait, and who ends it
+//	collector/lock        which locks were waited for, and who held them
 //	collector/replay      the order of time; what benchmark ran when
 //	collector/accounting  how much CPU time there was
 //	collector/window      samples into pprof
@@ -41,16 +43,35 @@ import (
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
+	"github.com/narrows-profiler/narrows/collector/lock"
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/replay"
 	"github.com/narrows-profiler/narrows/collector/unwind"
+	"github.com/narrows-profiler/narrows/collector/wait"
+)
+
+// Signal is one kind of what is recorded; each window has a profile of it.
+type Signal string
+
+// The signals.
+const (
+	CPU    Signal = "cpu"    // samples/count, cpu/nanoseconds
+	OffCPU Signal = "offcpu" // waits/count, offcpu/nanoseconds
+	// The next three describe the same seconds: they are never added.
+	LockWait  Signal = "lock-wait"  // contentions/count, delay/nanoseconds: the stacks that waited
+	LockBlame Signal = "lock-blame" // the same: the stacks that let go after making others wait
+	LockHeld  Signal = "lock-held"  // blame/nanoseconds: what holders did while others waited
 )
 
 // Window is what was recorded in one stretch of time.
 type Window struct {
 	Index      int
 	Start, End time.Time
-	CPU        *profile.Profile
+	Profiles   map[Signal]*profile.Profile
+	// Locks are the locks that were waited for, by ID, and Edges who waited for whom; nil
+	// if waits are not recorded.
+	Locks      map[string]*lock.Lock
+	Edges      map[lock.EdgeKey]*lock.Edge
 	Accounting []accounting.CPU // of the whole machine, whatever was selected
 }
 
@@ -68,6 +89,8 @@ type Collector struct {
 	forks    *unwind.Forks
 	forksErr error
 	sampler  *cpu.Sampler
+	waits    *wait.Watcher // nil if waits are not recorded
+	waitsErr error         // why not, if they were wanted
 	events   *ringbuf.Reader
 
 	queue    replay.Queue[any]
@@ -76,7 +99,8 @@ type Collector struct {
 	windows  chan Window
 
 	memory memoryBudget
-	later  []unwind.Event // of the next batch; the reader's of process records
+	later  []unwind.Event         // of the next batch; the reader's of process records
+	asleep map[int]*unwind.Memory // of the start, waiting for its stack
 
 	stop    context.CancelFunc
 	readers sync.WaitGroup // of the kernel's events
@@ -95,7 +119,7 @@ func Start(config Config) (*Collector, error) {
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	c := &Collector{config: config, windows: make(chan Window, 1), stop: func() {}}
+	c := &Collector{config: config, windows: make(chan Window, 1), asleep: map[int]*unwind.Memory{}, stop: func() {}}
 	if err := c.open(); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
@@ -146,6 +170,9 @@ func (c *Collector) open() error {
 		return err
 	}
 	c.replayer = c.newReplayer(scanned)
+	if err = c.openWaits(); err != nil {
+		return err
+	}
 	return c.mark(scheduled)
 }
 
@@ -161,6 +188,29 @@ func (c *Collector) openUnwinding(scanned []process.Scanned) error {
 	// Without it children are described when they are sampled first: no reason to fail.
 	c.forks, c.forksErr = unwind.OpenForks(c.core)
 	return nil
+}
+
+// openWaits begins to watch waits, where this kernel lets it.
+func (c *Collector) openWaits() error {
+	if !c.config.Waits {
+		return nil
+	}
+	if c.waits, c.waitsErr = wait.Open(c.core); c.waitsErr != nil {
+		return nil // the report says so
+	}
+	c.replayer.offCPU = newOffCPU(c.config.Kernel)
+	return c.waits.Asleep(func(record []byte) { c.event(record, c.asleep) })
+}
+
+// cut gives out the waits under way up to now, so that nothing is known later than when
+// it began by more than an interval.
+func (c *Collector) cut(now uint64) error {
+	if c.waits == nil {
+		return nil
+	}
+	err := errors.Join(c.waits.Forget(), c.waits.Cut(now, func(record []byte) { c.event(record, nil) }))
+	c.queue.Push(now, nextGeneration{})
+	return err
 }
 
 // rescan reads one process again, where events about it turn out to be missing.
@@ -243,6 +293,9 @@ func (c *Collector) DebugFile(m *profile.Mapping) (io.ReaderAt, int64, error) {
 // how it went. The files that Binary gives stay open until Close.
 func (c *Collector) Stop() (Report, error) {
 	err := c.mark(last)
+	if c.waits != nil {
+		err = errors.Join(err, c.waits.Stop())
+	}
 	err = errors.Join(err, c.sampler.Stop(), c.events.Flush())
 	c.stop()
 	c.readers.Wait()
@@ -260,6 +313,9 @@ func (c *Collector) Close() error { return c.close() }
 
 func (c *Collector) close() error {
 	var failures []error
+	if c.waits != nil {
+		failures = append(failures, c.waits.Close())
+	}
 	if c.sampler != nil {
 		failures = append(failures, c.sampler.Close())
 	}
@@ -304,8 +360,11 @@ func (c *Collector) mark(kind boundaryKind) error {
 	if err != nil {
 		return err
 	}
+	if kind != possible {
+		err = c.cut(reading.Time)
+	}
 	c.queue.Push(reading.Time, boundary{reading: reading, count: count, kind: kind})
-	return nil
+	return err
 }
 
 func (c *Collector) fail(err error) {

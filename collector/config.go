@@ -3,6 +3,8 @@ package collector
 import (
 	"fmt"
 	"time"
+
+	"github.com/narrows-profiler/narrows/collector/wait"
 )
 
 // Config says what to record.
@@ -15,6 +17,11 @@ type Config struct {
 	// UnwindMemory is how many bytes of unwind tables the kernel may hold; 0 is the
 	// default of 32 MB. What does not fit is unwound in user space, which is slower.
 	UnwindMemory int
+	// Waits records where threads wait, beside what they run.
+	Waits bool
+	// Kernel names the kernel's functions, by which waits are told apart; nil if nobody
+	// can.
+	Kernel wait.Names
 	// Selection restricts what is kept; the whole machine is watched all the same.
 	Selection Selection
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/unwind"
+	"github.com/narrows-profiler/narrows/collector/wait"
 )
 
 const (
@@ -65,7 +66,19 @@ func (c *Collector) event(record []byte, memories map[int]*unwind.Memory) {
 			}
 		case bpf.CoreEventKindEVENT_CPU_SAMPLE:
 			if sample, err := cpu.Decode(record); err == nil {
-				c.sample(sample, memories)
+				c.complete(&sample.Stack, sample.CPU, memories, maxHeldMemory)
+				c.queue.Push(sample.Time, sample)
+				return
+			}
+		case bpf.CoreEventKindEVENT_STACK:
+			if stack, err := wait.DecodeStack(record); err == nil {
+				c.complete(&stack.Stack, stack.CPU, memories, maxHeldForWaits)
+				c.queue.Push(stack.Time, stack)
+				return
+			}
+		case bpf.CoreEventKindEVENT_WAIT:
+			if event, err := wait.Decode(record); err == nil {
+				c.queue.Push(event.Time, event)
 				return
 			}
 		}
@@ -75,12 +88,12 @@ func (c *Collector) event(record []byte, memories map[int]*unwind.Memory) {
 	c.malformed++
 }
 
-// sample queues a sample, and has what its walk lacked made ready for the next.
-func (c *Collector) sample(s cpu.Sample, memories map[int]*unwind.Memory) {
+// complete gives a stack its memory, and has what its walk lacked made ready for the next.
+func (c *Collector) complete(s *unwind.Stack, cpu int, memories map[int]*unwind.Memory, limit int) {
 	if s.HasMemory {
-		memory := memories[s.CPU]
-		delete(memories, s.CPU)
-		if memory != nil && memory.Time == s.Time && c.memory.take(memory.Size()) {
+		memory := memories[cpu]
+		delete(memories, cpu)
+		if memory != nil && memory.Time == s.Time && c.memory.take(memory.Size(), limit) {
 			s.Memory = memory
 		}
 	}
@@ -89,7 +102,6 @@ func (c *Collector) sample(s cpu.Sample, memories map[int]*unwind.Memory) {
 			c.fail(err)
 		}
 	}
-	c.queue.Push(s.Time, s)
 }
 
 // readLifecycle moves process records to the queue and to the tracker, and opens what
@@ -143,6 +155,8 @@ func (c *Collector) replay(ctx context.Context) {
 	defer ticks.Stop()
 	windows := time.NewTicker(c.config.Window)
 	defer windows.Stop()
+	cuts := time.NewTicker(cutInterval)
+	defer cuts.Stop()
 	possibilities := time.NewTicker(possibleInterval)
 	defer possibilities.Stop()
 	for {
@@ -152,6 +166,12 @@ func (c *Collector) replay(ctx context.Context) {
 		case <-windows.C:
 			if err := c.mark(scheduled); err != nil {
 				c.fail(err)
+			}
+		case <-cuts.C:
+			if c.config.Window > cutInterval {
+				if err := c.cut(accounting.Monotonic()); err != nil {
+					c.fail(err)
+				}
 			}
 		case <-possibilities.C:
 			if err := c.mark(possible); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/replay"
 	"github.com/narrows-profiler/narrows/collector/unwind"
+	"github.com/narrows-profiler/narrows/collector/wait"
 	"github.com/narrows-profiler/narrows/collector/window"
 )
 
@@ -73,6 +74,8 @@ type replayer struct {
 	names     jitNames // nil if no code is named that programs made
 	wall      func(monotonic uint64) time.Time
 
+	offCPU *offCPU // nil if waits are not recorded
+
 	index     int
 	opened    *boundary // nil before the first boundary and after the last
 	cpu       *window.Builder
@@ -87,6 +90,12 @@ func (r *replayer) release(before uint64) {
 		switch e := event.(type) {
 		case cpu.Sample:
 			r.sample(e)
+		case wait.Stack:
+			r.stackEvent(e)
+		case wait.Event:
+			r.wait(e)
+		case nextGeneration:
+			r.offCPU.stacks.NextGeneration()
 		case lifecycleEvent:
 			r.table.Apply(e.Event.Event, e.Binary, e.Container, e.batch)
 		case assignment:
@@ -95,6 +104,9 @@ func (r *replayer) release(before uint64) {
 			r.boundary(e)
 		}
 	})
+	if r.offCPU != nil { // waits are told of when they end
+		before -= min(before, 2*cutInterval)
+	}
 	r.timeline.Forget(before)
 }
 
@@ -115,22 +127,25 @@ func (r *replayer) sample(s cpu.Sample) {
 	seen.Samples++
 
 	p := r.table.Process(s.Process, s.Time)
-	if !r.selection.All && !p.Selected && !r.cgroups[s.Cgroup] {
+	if r.offCPU != nil {
+		r.offCPU.see(s.Thread, p)
+	}
+	if !r.selection.All && !p.Selected && !r.cgroups[s.Thread.Cgroup] {
 		return
 	}
-	stack, unwind := r.resolve(p, s)
+	stack, unwind := r.resolve(p, s.Stack)
 	r.countUnwinding(stack, len(s.Kernel), unwind, s.Memory != nil)
 	benchmark, phase := r.timeline.At(s.Time)
 	r.cpu.Add(window.Labels{
-		Service: p.Service, Process: s.ProcessName, Thread: s.Thread, Container: p.Container,
+		Service: p.Service, Process: s.Thread.ProcessName, Thread: s.Thread.Name, Container: p.Container,
 		Benchmark: benchmark, Phase: phase, State: "running", Unwind: unwind,
-		PID: s.Process.PID, TID: s.TID,
+		PID: s.Process.PID, TID: s.Thread.TID,
 	}, stack, 1, int64(s.Weight))
 }
 
 // boundary closes the window that ends here, if there is one, and opens the next.
 func (r *replayer) boundary(b boundary) {
-	if b.kind == possible && (r.opened == nil || r.cpu.Frames() < MaxWindowFrames) {
+	if b.kind == possible && (r.opened == nil || r.frames() < MaxWindowFrames) {
 		return
 	}
 	if r.opened != nil {
@@ -145,8 +160,20 @@ func (r *replayer) boundary(b boundary) {
 			&profile.ValueType{Type: "samples", Unit: "count"}, &profile.ValueType{Type: "cpu", Unit: "nanoseconds"},
 		)
 		r.seen = map[int]*accounting.CPU{}
+		if r.offCPU != nil {
+			r.offCPU.begin(b.reading.Time)
+		}
 	}
 	r.table.Sweep(b.reading.Time)
+}
+
+// frames is how many frames the distinct stacks of the window have together.
+func (r *replayer) frames() int {
+	n := r.cpu.Frames()
+	if r.offCPU != nil {
+		n += r.offCPU.builder.Frames() + r.offCPU.locks.Frames()
+	}
+	return n
 }
 
 // close computes what was lost from the time that was there, and gives the window out.
@@ -172,7 +199,14 @@ func (r *replayer) close(from, to boundary) {
 	if nanoseconds != 1 {
 		scale(p, nanoseconds)
 	}
-	r.windows <- Window{Index: r.index, Start: start, End: end, CPU: p, Accounting: cpus}
+	profiles := map[Signal]*profile.Profile{CPU: p}
+	w := Window{Index: r.index, Start: start, End: end, Profiles: profiles, Accounting: cpus}
+	if r.offCPU != nil {
+		profiles[OffCPU] = r.offCPU.builder.Profile(start, end.Sub(start))
+		profiles[LockWait], profiles[LockBlame], profiles[LockHeld] = r.offCPU.locks.Profiles(start, end.Sub(start))
+		w.Locks, w.Edges = r.offCPU.locks.Locks, r.offCPU.locks.Edges
+	}
+	r.windows <- w
 }
 
 // nanosecondsPerUnit is what one unit of a sample's weight is worth. Cycles have no

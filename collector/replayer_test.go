@@ -66,8 +66,10 @@ func (r *replayed) lifecycle(e lifecycle.Event) {
 
 func (r *replayed) tick(at time.Duration, pid uint32, weight uint64, user ...uint64) {
 	r.queue.Push(uint64(at), cpu.Sample{
-		Walked: unwind.Walked{Time: uint64(at), Process: process.Identity{PID: pid, Start: uint64(pid)}},
-		TID:    pid, ProcessName: "p", Weight: weight, User: user,
+		Stack: unwind.Stack{
+			Walked: unwind.Walked{Time: uint64(at), Process: process.Identity{PID: pid, Start: uint64(pid)}}, User: user,
+		},
+		Thread: process.Thread{TID: pid, ProcessName: "p"}, Weight: weight,
 	})
 }
 
@@ -77,7 +79,7 @@ func (r *replayed) all(t *testing.T) []Window {
 	close(r.windows)
 	var all []Window
 	for w := range r.windows {
-		if err := w.CPU.CheckValid(); err != nil {
+		if err := w.Profiles[CPU].CheckValid(); err != nil {
 			t.Error(err)
 		}
 		all = append(all, w)
@@ -105,7 +107,7 @@ func TestReplayJoinsByTime(t *testing.T) {
 	if len(windows) != 2 || r.outside != 1 {
 		t.Fatalf("%d windows and %d samples outside, want 2 and 1", len(windows), r.outside)
 	}
-	first, second := windows[0].CPU, windows[1].CPU
+	first, second := windows[0].Profiles[CPU], windows[1].Profiles[CPU]
 	if len(first.Sample[0].Location) != 0 || !first.Sample[0].HasLabel("unwind", outsideCode) {
 		t.Errorf("a sample before the mapping has %d frames, labels %v", len(first.Sample[0].Location), first.Sample[0].Label)
 	}
@@ -131,7 +133,7 @@ func TestReplayComputesLoss(t *testing.T) {
 	r.boundary(time.Second+1, 0, 0, last)
 	windows := r.all(t)
 	var seen, lost int64
-	for _, s := range windows[0].CPU.Sample {
+	for _, s := range windows[0].Profiles[CPU].Sample {
 		if len(s.Location) == 1 && s.Location[0].Line != nil {
 			lost += s.Value[1]
 			if s.Value[0] != 40 {
@@ -164,7 +166,7 @@ func TestReplayConvertsCycles(t *testing.T) {
 		t.Errorf("accounting %+v", w.Accounting[0])
 	}
 	var total int64
-	for _, s := range w.CPU.Sample {
+	for _, s := range w.Profiles[CPU].Sample {
 		total += s.Value[1]
 	}
 	if total != int64(time.Second) {
@@ -187,7 +189,7 @@ func TestReplaySelects(t *testing.T) {
 	r.boundary(4*period, 0, 0, last)
 	w := r.all(t)[0]
 	pids := map[int64]bool{}
-	for _, s := range w.CPU.Sample {
+	for _, s := range w.Profiles[CPU].Sample {
 		pids[s.NumLabel["pid"][0]] = true
 		if !s.HasLabel("service", "vault") {
 			t.Errorf("labels %v", s.Label)
@@ -209,7 +211,7 @@ func TestResolveCutsGarbage(t *testing.T) {
 	r.boundary(2, 0, 0, scheduled)
 	r.tick(period, 10, uint64(period), 0x1000, 0x2000, 0xdead, 0x1800)
 	r.boundary(2*period, 0, 0, last)
-	s := r.all(t)[0].CPU.Sample[0]
+	s := r.all(t)[0].Profiles[CPU].Sample[0]
 	var addresses []uint64
 	for _, l := range s.Location {
 		addresses = append(addresses, l.Address)
@@ -265,7 +267,7 @@ func TestWindowsEndEarlyWhenStacksAreMany(t *testing.T) {
 	}
 	for i, w := range windows {
 		var samples int64
-		for _, s := range w.CPU.Sample {
+		for _, s := range w.Profiles[CPU].Sample {
 			samples += s.Value[0]
 		}
 		if w.Index != i || samples != int64(expected[i]) || w.Accounting[0].Lost != 0 {
@@ -288,12 +290,15 @@ func TestResolveCutsWhereMappingsChanged(t *testing.T) {
 	r.boundary(3, 0, 0, scheduled)
 	for i, version := range []uint64{known, known + 1} {
 		r.queue.Push(uint64(i+1)*uint64(period), cpu.Sample{
-			Walked:  unwind.Walked{Time: uint64(i+1) * uint64(period), Process: process.Identity{PID: 10, Start: 10}},
-			Version: unwind.Version(version), User: []uint64{0x1100, 0x3100, 0x1200}, Weight: uint64(period),
+			Stack: unwind.Stack{
+				Walked:  unwind.Walked{Time: uint64(i+1) * uint64(period), Process: process.Identity{PID: 10, Start: 10}},
+				Version: unwind.Version(version), User: []uint64{0x1100, 0x3100, 0x1200},
+			},
+			Weight: uint64(period),
 		})
 	}
 	r.boundary(3*period, 0, 0, last)
-	samples := r.all(t)[0].CPU.Sample
+	samples := r.all(t)[0].Profiles[CPU].Sample
 	if s := samples[0]; len(s.Location) != 2 || !s.HasLabel("unwind", changedMeanwhile) {
 		t.Errorf("by mappings older than the last: %d frames, labels %v", len(s.Location), s.Label)
 	}
@@ -318,16 +323,19 @@ func TestResolveContinuesInMemory(t *testing.T) {
 	r.mmap(1, 10, 0x1000, 0x2000)
 	r.boundary(2, 0, 0, scheduled)
 	memory := &unwind.Memory{PC: 0x1100}
-	r.memory.take(memory.Size() + 7)
+	r.memory.take(memory.Size()+7, maxHeldMemory)
 	r.queue.Push(uint64(period), cpu.Sample{
-		Walked: unwind.Walked{
-			Time: uint64(period), Process: process.Identity{PID: 10, Start: 10},
-			End: bpf.CoreUnwindEndUNWIND_NO_PROCESS, Memory: memory,
+		Stack: unwind.Stack{
+			Walked: unwind.Walked{
+				Time: uint64(period), Process: process.Identity{PID: 10, Start: 10},
+				End: bpf.CoreUnwindEndUNWIND_NO_PROCESS, Memory: memory,
+			},
+			User: []uint64{0x1100},
 		},
-		User: []uint64{0x1100}, Weight: uint64(period),
+		Weight: uint64(period),
 	})
 	r.boundary(2*period, 0, 0, last)
-	s := r.all(t)[0].CPU.Sample[0]
+	s := r.all(t)[0].Profiles[CPU].Sample[0]
 	if len(s.Location) != 3 || len(s.Label["unwind"]) != 0 {
 		t.Errorf("%d frames, labels %v", len(s.Location), s.Label)
 	}

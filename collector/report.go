@@ -35,7 +35,12 @@ type Report struct {
 	InterruptCost    time.Duration
 	InterruptCostErr error // what kept it from being measured, if something did
 	JIT              jit.Counts
-	Unreadable       []int // processes whose mappings could not be read at the start
+	// WaitRuns and WaitTime are the same of the programs that watch waits; WaitsErr is why
+	// waits were not recorded, if they should have been.
+	WaitRuns   uint64
+	WaitTime   time.Duration
+	WaitsErr   error
+	Unreadable []int // processes whose mappings could not be read at the start
 }
 
 // Unwinding counts how the stacks ended that began in one file. The file without a
@@ -82,8 +87,24 @@ func (c *Collector) report() (Report, error) {
 		Loss{"user space", "event came too late to be ordered", c.queue.Late()},
 	)
 	r.JIT = c.jit.Counts()
-	r.ProgramRuns, r.ProgramTime, err = c.sampler.Cost()
-	return r, err
+	if r.ProgramRuns, r.ProgramTime, err = c.sampler.Cost(); err != nil {
+		return r, err
+	}
+	return r, c.reportWaits(&r)
+}
+
+// reportWaits adds how the recording of waits went.
+func (c *Collector) reportWaits(r *Report) (err error) {
+	r.WaitsErr = c.waitsErr
+	if c.waits == nil {
+		return nil
+	}
+	r.WaitRuns, r.WaitTime, err = c.waits.Cost()
+	r.Losses = append(r.Losses,
+		Loss{"user space", "no room for a wait's stack", c.replayer.offCPU.stacks.Refused()},
+		Loss{"user space", "wait without its stack", c.replayer.offCPU.missing},
+	)
+	return err
 }
 
 // unwinding adds up by file: one that was mapped before and after the start of the

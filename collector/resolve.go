@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/narrows-profiler/narrows/bpf"
-	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/unwind"
 	"github.com/narrows-profiler/narrows/collector/window"
@@ -42,9 +41,9 @@ type walker interface {
 	Walk(frames []uint64, memory *unwind.Memory, find func(address uint64) (process.Mapping, bool)) ([]uint64, bpf.CoreUnwindEnd)
 }
 
-// resolve turns a sample's addresses into frames, kernel frames first. The stack
+// resolve turns a stack's addresses into frames, kernel frames first. The stack
 // is valid until the next call.
-func (r *replayer) resolve(p *process.Process, s cpu.Sample) (stack []window.Frame, reason string) {
+func (r *replayer) resolve(p *process.Process, s unwind.Stack) (stack []window.Frame, reason string) {
 	stack = r.stack[:0]
 	for i, address := range s.Kernel {
 		stack = append(stack, window.Frame{Address: callSite(address, i)})

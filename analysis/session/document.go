@@ -18,6 +18,9 @@ const (
 	GPUIdle   = "gpu-idle.pb.gz"
 )
 
+// ProfileFile is the name of a signal's profile.
+func ProfileFile(signal string) string { return signal + ".pb.gz" }
+
 // Session is the content of session.json; its layout is described by
 // docs/schema/session.schema.json. Times ending in "_ns" are nanoseconds.
 type Session struct {
@@ -170,6 +173,10 @@ type OwnCost struct {
 	// loaded programs, which CPUUserSeconds and CPUSystemSeconds do not hold.
 	EBPFRunSeconds float64 `json:"ebpf_run_seconds"`
 	EBPFRuns       int64   `json:"ebpf_runs"`
+	// WaitRunSeconds and WaitRuns are the same of the programs that watch switches and
+	// wake-ups, which run in no interrupt of their own.
+	WaitRunSeconds float64 `json:"wait_run_seconds"`
+	WaitRuns       int64   `json:"wait_runs"`
 	// InterruptSeconds is what the interrupts that ran the programs took, EBPFRunSeconds
 	// included: EBPFRuns times what one was measured to cost when the recording began.
 	// 0 if that could not be told.

@@ -139,11 +139,11 @@ func recordDeep(ctx context.Context, stacks int, start time.Time, sink recording
 			builder.Add(window.Labels{Service: service, Process: "deep", Thread: "deep", Benchmark: "Deep", PID: 1, TID: uint32(1 + stacks%7)}, calls.stack(), 1, 1e7)
 		}
 		w := collector.Window{Index: index, Start: start, End: start.Add(10 * time.Second)}
-		w.CPU = builder.Profile(w.Start, w.End.Sub(w.Start))
-		if _, err := names.Symbolize(ctx, w.CPU); err != nil {
+		w.Profiles = map[collector.Signal]*profile.Profile{collector.CPU: builder.Profile(w.Start, w.End.Sub(w.Start))}
+		if _, err := names.Symbolize(ctx, w.Profiles[collector.CPU]); err != nil {
 			return err
 		}
-		if err := sink.Window(ctx, w, w.CPU); err != nil {
+		if err := sink.Window(ctx, w); err != nil {
 			return err
 		}
 		start = w.End

@@ -74,7 +74,7 @@ func (c *recordCommand) Run(ctx context.Context, s streams) error {
 }
 
 func (c *recordCommand) config() (collector.Config, error) {
-	config := collector.Config{Frequency: c.Frequency, Window: c.Window}
+	config := collector.Config{Frequency: c.Frequency, Window: c.Window, Waits: !recording.IsFile(c.Output)}
 	for _, pid := range c.PID {
 		if err := unix.Kill(pid, 0); pid <= 0 || errors.Is(err, unix.ESRCH) {
 			return config, advisedError{fmt.Errorf("there is no process %d", pid), "look it up with ps or pgrep"}

@@ -57,7 +57,7 @@ func (c *runCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	config := collector.Config{Frequency: c.Frequency, Window: c.Window, Selection: collector.Selection{All: true}}
+	config := collector.Config{Frequency: c.Frequency, Window: c.Window, Waits: true, Selection: collector.Selection{All: true}}
 	writer, err := newSession(c.Output, config)
 	if err != nil {
 		return err

@@ -100,6 +100,8 @@ func (c *Core) options(spec *ebpf.CollectionSpec) *ebpf.CollectionOptions {
 		bpf.CoreMapUnwindRows:       c.objects.UnwindRows, bpf.CoreMapUnwindFiles: c.objects.UnwindFiles,
 		bpf.CoreMapUnwindMappings: c.objects.UnwindMappings, bpf.CoreMapUnwindSets: c.objects.UnwindSets,
 		bpf.CoreMapUnwindProcesses: c.objects.UnwindProcesses,
+		bpf.CoreMapStackSettings:   c.objects.StackSettings, bpf.CoreMapStacksSent: c.objects.StacksSent,
+		bpf.CoreMapThreadWaits: c.objects.ThreadWaits,
 	} {
 		if declared := spec.Maps[name]; declared != nil {
 			declared.MaxEntries = m.MaxEntries()
@@ -128,6 +130,9 @@ func (c *Core) Sets() *ebpf.Map { return c.objects.UnwindSets }
 // Processes says which set of mappings a process has.
 func (c *Core) Processes() *ebpf.Map { return c.objects.UnwindProcesses }
 
+// Stacks holds the settings of stacks that leave the kernel once; see bpf/stack_once.h.
+func (c *Core) Stacks() *ebpf.Map { return c.objects.StackSettings }
+
 // Counters holds one number for each reason the kernel side counts.
 type Counters [bpf.CoreCounterCOUNTER_MAX]uint64
 
@@ -140,6 +145,7 @@ var losses = map[bpf.CoreCounter]string{
 	bpf.CoreCounterCOUNTER_MEMORY_REFUSED:         "stack memory above its budget",
 	bpf.CoreCounterCOUNTER_MEMORY_FAILED:          "stack memory unreadable, or no room for it",
 	bpf.CoreCounterCOUNTER_FORK_FULL:              "no room for a forked process's mappings",
+	bpf.CoreCounterCOUNTER_WAIT_UNTRACKED:         "no memory for a thread's wait",
 }
 
 // Losses returns the counters that stand for something lost, by name. Zeros are

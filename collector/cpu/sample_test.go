@@ -11,10 +11,10 @@ func TestDecode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Process.PID != 1000 || s.TID != 1001 || s.Thread != "some-thread" || s.ProcessName != "some-thread" {
+	if s.Process.PID != 1000 || s.Thread.TID != 1001 || s.Thread.Name != "some-thread" || s.Thread.ProcessName != "some-thread" {
 		t.Errorf("%+v", s)
 	}
-	if s.Time != 11 || s.CPU != 3 || s.Process.Start != 12 || s.Process.Generation != 13 || s.Cgroup != 14 || s.Weight != 15 || s.End != 16 {
+	if s.Time != 11 || s.CPU != 3 || s.Process.Start != 12 || s.Process.Generation != 13 || s.Thread.Cgroup != 14 || s.Weight != 15 || s.End != 16 {
 		t.Errorf("%+v", s)
 	}
 	if len(s.User) != 3 || s.User[2] != 0x7f0000000080 || len(s.Kernel) != 0 {

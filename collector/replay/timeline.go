@@ -43,6 +43,34 @@ func (t *Timeline) At(time uint64) (benchmark, phase string) {
 	return "", ""
 }
 
+// Split gives the parts of the time between from and to in which the benchmark and phase
+// stayed the same, oldest first. One that has no length is one part.
+func (t *Timeline) Split(from, to uint64, part func(benchmark, phase string, length uint64)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	next, _ := slices.BinarySearchFunc(t.marks, from, func(m mark, time uint64) int {
+		if m.time <= time {
+			return -1
+		}
+		return 1
+	})
+	for {
+		var now mark
+		if next > 0 {
+			now = t.marks[next-1]
+		}
+		if next == len(t.marks) || t.marks[next].time >= to {
+			part(now.benchmark, now.phase, to-from)
+			return
+		}
+		if length := t.marks[next].time - from; length > 0 {
+			part(now.benchmark, now.phase, length)
+		}
+		from = t.marks[next].time
+		next++
+	}
+}
+
 // Forget drops what no time from the given one on needs.
 func (t *Timeline) Forget(before uint64) {
 	t.mu.Lock()

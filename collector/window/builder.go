@@ -35,7 +35,11 @@ type Labels struct {
 	Service, Process, Thread, Container string
 	Benchmark, Phase                    string
 	State, Unwind                       string
-	PID, TID                            uint32
+	// Lock is what was waited for, and LockKind what kind of lock that is.
+	Lock, LockKind string
+	PID, TID       uint32
+	// Owner is the thread that held the lock; 0 if there is none or it is not known.
+	Owner uint32
 }
 
 // Builder gathers the samples of one signal in one window. It is used by one
@@ -144,7 +148,7 @@ func (b *Builder) store() []uint32 {
 // intern replaces the labels' strings by the one copy that is kept of each: every
 // sample brings its own of the thread's name.
 func (b *Builder) intern(l *Labels) {
-	for _, s := range []*string{&l.Service, &l.Process, &l.Thread, &l.Container, &l.Benchmark, &l.Phase, &l.State, &l.Unwind} {
+	for _, s := range []*string{&l.Service, &l.Process, &l.Thread, &l.Container, &l.Benchmark, &l.Phase, &l.State, &l.Unwind, &l.Lock, &l.LockKind} {
 		if *s == "" {
 			continue
 		}

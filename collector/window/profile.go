@@ -65,7 +65,7 @@ func (w *writer) sample(g *gathered, frames []Frame, locations []*profile.Locati
 	l := g.labels
 	for _, label := range [...]struct{ name, value string }{
 		{"service", l.Service}, {"process", l.Process}, {"thread", l.Thread}, {"container", l.Container},
-		{"benchmark", l.Benchmark}, {"phase", l.Phase}, {"state", l.State}, {"unwind", l.Unwind},
+		{"benchmark", l.Benchmark}, {"phase", l.Phase}, {"state", l.State}, {"unwind", l.Unwind}, {"lock", l.Lock}, {"lock_kind", l.LockKind},
 	} {
 		if label.value != "" {
 			s.Label[label.name] = []string{label.value}
@@ -73,6 +73,9 @@ func (w *writer) sample(g *gathered, frames []Frame, locations []*profile.Locati
 	}
 	s.NumLabel["pid"] = []int64{int64(l.PID)}
 	s.NumLabel["tid"] = []int64{int64(l.TID)}
+	if l.Owner != 0 {
+		s.NumLabel["owner"] = []int64{int64(l.Owner)}
+	}
 	w.profile.Sample = append(w.profile.Sample, s)
 }
 
@@ -80,7 +83,9 @@ func (w *writer) sample(g *gathered, frames []Frame, locations []*profile.Locati
 // could be read, else the offset in the file under a mapping that says so.
 func (w *writer) location(f Frame) *profile.Location {
 	l := &profile.Location{ID: uint64(len(w.profile.Location) + 1), Address: f.Address}
-	if f.Binary == nil {
+	if f.Binary == nil && f.Function != nil {
+		l.Address = 0 // no code: it says why there is none
+	} else if f.Binary == nil {
 		l.Mapping = w.mapping(mappingKey{path: KernelMapping}, kernelStart, math.MaxUint64, 0)
 	} else if segment, buildID, ok := segmentOf(f); ok {
 		l.Address = segment.Address(f.Address)

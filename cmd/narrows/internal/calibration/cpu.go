@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/google/pprof/profile"
-
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/cmd/narrows/internal/recording"
 	"github.com/narrows-profiler/narrows/collector"
@@ -41,8 +39,8 @@ func CPU(ctx context.Context, split []string) ([]session.Check, error) {
 type tally struct{ seen seen }
 
 // Window counts the samples of a window.
-func (t *tally) Window(_ context.Context, _ collector.Window, cpu *profile.Profile) error {
-	t.seen.add(cpu)
+func (t *tally) Window(_ context.Context, w collector.Window) error {
+	t.seen.add(w.Profiles[collector.CPU])
 	return nil
 }
 

@@ -44,8 +44,8 @@ func Describe(s session.Summary) string {
 	fmt.Fprintf(&b, "lost        %s\n", losses(s.Losses))
 	fmt.Fprintf(&b, "stacks      %s\n", stacks(s.Unwinding))
 	if c := s.OwnCost; c != nil {
-		fmt.Fprintf(&b, "own cost    %.2f s of CPU, %s, %d MB at the peak\n",
-			c.CPUUserSeconds+c.CPUSystemSeconds, sampling(*c), c.PeakMemoryBytes>>20)
+		fmt.Fprintf(&b, "own cost    %.2f s of CPU, %s%s, %d MB at the peak\n",
+			c.CPUUserSeconds+c.CPUSystemSeconds, sampling(*c), watching(*c), c.PeakMemoryBytes>>20)
 	}
 	for _, w := range s.Warnings {
 		fmt.Fprintf(&b, "warning     %s\n", w)
@@ -62,6 +62,14 @@ func accounted(t session.Time) string {
 		return fmt.Sprintf("fewer than %d samples, too few to compare", few)
 	}
 	return fmt.Sprintf("%.1f %%", 100*float64(t.SeenNS)/float64(t.ExpectedNS))
+}
+
+// watching says what watching waits took from the machine.
+func watching(c session.OwnCost) string {
+	if c.WaitRuns == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %.2f s in eBPF at %d switches and wake-ups", c.WaitRunSeconds, c.WaitRuns)
 }
 
 // sampling says what the ticks took from the machine, beside this process's own time.

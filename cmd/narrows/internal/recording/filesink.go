@@ -54,8 +54,8 @@ func NewFileSink(name string) (*FileSink, error) {
 func (s *FileSink) Close() error { return s.spool.Close() }
 
 // Window adds one window.
-func (s *FileSink) Window(_ context.Context, _ collector.Window, cpu *profile.Profile) error {
-	if err := cpu.Write(s.spool); err != nil {
+func (s *FileSink) Window(_ context.Context, w collector.Window) error {
+	if err := w.Profiles[collector.CPU].Write(s.spool); err != nil {
 		return fmt.Errorf("keeping a window for %s: %w", s.name, advise(err))
 	}
 	end, err := s.spool.Seek(0, io.SeekCurrent)

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -22,10 +24,10 @@ import (
 	"github.com/narrows-profiler/narrows/symbolizer/kallsyms"
 )
 
-// Sink keeps the named profile of each window, in order. Its error ends the
+// Sink keeps each window, whose profiles are named, in order. Its error ends the
 // recording.
 type Sink interface {
-	Window(ctx context.Context, window collector.Window, cpu *profile.Profile) error
+	Window(ctx context.Context, window collector.Window) error
 }
 
 // Recording is a recording under way.
@@ -64,15 +66,17 @@ func Start(ctx context.Context, config collector.Config, sink Sink, options ...O
 	for _, apply := range options {
 		apply(r)
 	}
+	kernel, err := kernelSymbols()
+	if err != nil {
+		r.summary.warn(fmt.Sprintf("kernel functions have no names: %v", err))
+	} else {
+		config.Kernel = kernel
+	}
 	c, err := collector.Start(config)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the recording: %w", err), r.closeServers())
 	}
 	r.collector = c
-	kernel, err := kernelSymbols()
-	if err != nil {
-		r.summary.warn(fmt.Sprintf("kernel functions have no names: %v", err))
-	}
 	r.symbolizer = symbolizer.New(symbolizer.Config{
 		Binaries: mapped{c}, DebugFiles: debugFiles{ctx, c, r.servers}, Kernel: kernel, Indexes: r.indexes,
 	})
@@ -99,12 +103,15 @@ func (r *Recording) consume(ctx context.Context) {
 }
 
 func (r *Recording) window(ctx context.Context, window collector.Window) error {
-	symbols, err := r.symbolizer.Symbolize(ctx, window.CPU)
-	if err != nil {
-		return fmt.Errorf("naming window %d: %w", window.Index, err)
+	for _, signal := range slices.Sorted(maps.Keys(window.Profiles)) {
+		symbols, err := r.symbolizer.Symbolize(ctx, window.Profiles[signal])
+		if err != nil {
+			return fmt.Errorf("naming %s of window %d: %w", signal, window.Index, err)
+		}
+		r.summary.named(symbols)
 	}
-	r.summary.window(window, symbols)
-	if err := r.sink.Window(ctx, window, window.CPU); err != nil {
+	r.summary.window(window)
+	if err := r.sink.Window(ctx, window); err != nil {
 		return fmt.Errorf("keeping window %d: %w", window.Index, err)
 	}
 	return nil

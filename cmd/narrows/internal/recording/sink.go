@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
-	"github.com/google/pprof/profile"
 	"golang.org/x/sys/unix"
 
 	"github.com/narrows-profiler/narrows/analysis/session"
@@ -20,8 +21,14 @@ import (
 type SessionSink struct{ Writer *session.Writer }
 
 // Window writes one window's profiles.
-func (s SessionSink) Window(ctx context.Context, w collector.Window, cpu *profile.Profile) error {
-	return s.Writer.WriteWindow(ctx, session.Window{Index: w.Index, Start: w.Start, End: w.End}, session.CPU, cpu)
+func (s SessionSink) Window(ctx context.Context, w collector.Window) error {
+	window := session.Window{Index: w.Index, Start: w.Start, End: w.End}
+	for _, signal := range slices.Sorted(maps.Keys(w.Profiles)) {
+		if err := s.Writer.WriteWindow(ctx, window, session.ProfileFile(string(signal)), w.Profiles[signal]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // CheckWritable tells before a recording whether its file can be written after it:

@@ -12,6 +12,7 @@ import (
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/wait"
 	"github.com/narrows-profiler/narrows/symbolizer"
 )
 
@@ -31,8 +32,8 @@ func newSummary(before syscall.Rusage) summary {
 
 func (s *summary) warn(text string) { s.Warnings = append(s.Warnings, text) }
 
-// window adds one window's accounting and names.
-func (s *summary) window(w collector.Window, named symbolizer.Statistics) {
+// window adds one window's accounting.
+func (s *summary) window(w collector.Window) {
 	for _, c := range w.Accounting {
 		t := session.Time{
 			ExpectedNS: int64(c.Busy), SeenNS: int64(c.Seen), LostNS: int64(c.Lost),
@@ -48,6 +49,10 @@ func (s *summary) window(w collector.Window, named symbolizer.Statistics) {
 		total.IdleNS += t.IdleNS
 		total.Samples += t.Samples
 	}
+}
+
+// named adds how many frames of one profile got names.
+func (s *summary) named(named symbolizer.Statistics) {
 	for _, b := range named.Binaries {
 		key := symbolsKey{b.File, b.BuildID}
 		sum := s.symbols[key]
@@ -67,6 +72,7 @@ func (s *summary) report(r collector.Report) {
 	s.End, s.EndMonotonicNS = time.Now(), int64(collector.Now())
 	s.Accounting = &s.accounting
 	s.Signals = append(s.Signals, signal(r))
+	s.waits(r)
 	for _, l := range r.Losses {
 		s.Losses = append(s.Losses, session.Loss{Reason: l.Reason, Count: int64(l.Count), Where: l.Where})
 	}
@@ -142,6 +148,19 @@ func signal(r collector.Report) session.Signal {
 	return s
 }
 
+// waits says how waits were watched.
+func (s *summary) waits(r collector.Report) {
+	switch {
+	case r.WaitsErr != nil:
+		s.Signals = append(s.Signals, session.Signal{
+			Signal: string(collector.OffCPU), Why: "no hook works here", Tried: []session.Attempt{{Backend: wait.Backend, Error: r.WaitsErr.Error()}},
+		})
+		s.warn(fmt.Sprintf("where threads wait was not recorded: %v", r.WaitsErr))
+	case r.WaitRuns > 0:
+		s.Signals = append(s.Signals, session.Signal{Signal: string(collector.OffCPU), Backend: wait.Backend, Why: "the only one, and it works here"})
+	}
+}
+
 // cost measures this process, after all its work is done. What it had done before the
 // recording is not part of it.
 func (s *summary) cost(r collector.Report) {
@@ -154,6 +173,8 @@ func (s *summary) cost(r collector.Report) {
 		CPUUserSeconds:   time.Duration(usage.Utime.Nano() - s.before.Utime.Nano()).Seconds(),
 		CPUSystemSeconds: time.Duration(usage.Stime.Nano() - s.before.Stime.Nano()).Seconds(),
 		EBPFRunSeconds:   r.ProgramTime.Seconds(),
+		WaitRunSeconds:   r.WaitTime.Seconds(),
+		WaitRuns:         int64(r.WaitRuns),
 		EBPFRuns:         int64(r.ProgramRuns),
 		InterruptSeconds: (time.Duration(r.ProgramRuns) * r.InterruptCost).Seconds(),
 		PeakMemoryBytes:  usage.Maxrss * 1024,

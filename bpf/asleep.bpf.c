@@ -1,0 +1,231 @@
+//go:build ignore
+
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause)
+/*
+ * What the hooks on switches cannot see by themselves: threads that were asleep before
+ * the recording began, and waits that have not ended when a window does. Both programs
+ * go through all threads, and write what they find to the file that user space reads, so
+ * that as much leaves at a time as is read. Each record has its size before it.
+ */
+#include "thread_wait.h"
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+#pragma clang attribute pop
+
+#define ASLEEP_STACK (12 * 1024)
+
+/* A struct stack_memory and a struct stack_event, cut: as if a walk had needed help at its
+ * first frame. */
+struct asleep_memory {
+	__u64 record_size;
+	struct event_header header;
+	__u64 pc, sp, fp, link;
+	__u16 leaf, caller;
+	__u32 size, other_size;
+	__u32 padding;
+	__u64 other;
+	struct user_registers registers;
+	__u8 bytes[ASLEEP_STACK + PAGE_BYTES]; /* the last page is never sent */
+};
+
+struct asleep_stack {
+	__u64 record_size;
+	struct event_header header;
+	struct thread_identity thread;
+	struct stack_id id;
+	__u16 user_frames, kernel_frames, unwind;
+	__u8 in_kernel, memory;
+	__u32 file, padding;
+	__u64 version;
+	__u64 frames[1 + MAX_KERNEL_FRAMES];
+};
+
+struct open_wait {
+	__u64 record_size;
+	struct wait_event event;
+};
+
+struct asleep_space {
+	struct asleep_memory memory;
+	struct asleep_stack stack;
+	struct open_wait open;
+};
+
+/* The programs are run one at a time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct asleep_space);
+} asleep_scratch SEC(".maps");
+
+volatile __u64 boundary = 0; /* the time at which open waits are cut */
+
+/* Copies the user stack page by page, as far as there is one. */
+static __always_inline __u32 copy_asleep(struct asleep_memory *memory, struct task_struct *task, __u64 from)
+{
+	__u32 size = 0;
+
+	for (int i = 0; i <= ASLEEP_STACK / PAGE_BYTES; i++) {
+		__u32 n = PAGE_BYTES - (from & (PAGE_BYTES - 1));
+
+		asm volatile("" : "+r"(size)); /* so that what is checked is what is used */
+		if (size >= ASLEEP_STACK)
+			break;
+		if (bpf_copy_from_user_task(&memory->bytes[size], n, (void *)from, task, 0))
+			break;
+		size += n;
+		from += n;
+	}
+	return size > ASLEEP_STACK ? ASLEEP_STACK : size;
+}
+
+/* Fills in what user space needs to walk the stack of a thread in user mode. */
+static __always_inline bool fill_asleep(struct asleep_memory *memory, struct task_struct *task)
+{
+	void *saved = (void *)bpf_task_pt_regs(task);
+
+	memory->size = 0;
+	if (task->flags & PF_KTHREAD || !task->mm || !saved)
+		return false;
+	if (bpf_probe_read_kernel(&memory->registers, sizeof(memory->registers), saved))
+		return false;
+	if (REGISTERS_32_BIT(&memory->registers))
+		return false;
+	memory->pc = REGISTERS_IP(&memory->registers);
+	memory->sp = REGISTERS_SP(&memory->registers);
+	memory->fp = REGISTERS_FP(&memory->registers);
+	memory->link = REGISTERS_LINK(&memory->registers);
+	memory->leaf = 1;
+	memory->caller = 0;
+	memory->other = memory->other_size = 0;
+	memory->size = copy_asleep(memory, task, memory->sp);
+	return memory->size > 0;
+}
+
+static __always_inline void write_record(struct seq_file *seq, void *record, __u64 size, __u64 most)
+{
+	if (size > most)
+		size = most;
+	*(__u64 *)record = size - sizeof(__u64);
+	bpf_seq_write(seq, record, size);
+}
+
+/* Begins the wait of a thread that sleeps and is not followed yet. */
+static __always_inline struct thread_wait *begin_asleep(struct task_struct *task, __u64 now)
+{
+	struct thread_wait *wait;
+
+	if (task->on_cpu)
+		return 0;
+	wait = bpf_task_storage_get(&thread_waits, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!wait) {
+		count(COUNTER_WAIT_UNTRACKED);
+		return 0;
+	}
+	if (wait->since || wait->stack_weight)
+		return 0; /* it left its CPU since the recording began, so it is followed */
+	wait->flags = WAIT_ASLEEP_AT_START;
+	if (BPF_CORE_READ_BITFIELD(task, in_iowait))
+		wait->flags |= WAIT_IN_IOWAIT;
+	wait->state = BPF_CORE_READ(task, __state);
+	if (!wait->state) {
+		wait->flags |= WAIT_PREEMPTED;
+		wait->woken = now;
+	}
+	wait->syscall = syscall_of(task);
+	return wait;
+}
+
+SEC("iter.s/task")
+int find_asleep(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct asleep_space *space;
+	struct asleep_stack *stack;
+	struct thread_wait *wait;
+	__u64 now = bpf_ktime_get_ns();
+	__u32 zero = 0;
+	long bytes;
+
+	if (!task || !task->pid)
+		return 0;
+	space = bpf_map_lookup_elem(&asleep_scratch, &zero);
+	if (!space)
+		return 0;
+	wait = begin_asleep(task, now);
+	if (!wait)
+		return 0;
+	stack = &space->stack;
+	stack->header.time = space->memory.header.time = now;
+	stack->header.kind = EVENT_STACK;
+	space->memory.header.kind = EVENT_STACK_MEMORY;
+	stack->header.cpu = space->memory.header.cpu = 0;
+	identify_task(&stack->thread, task);
+	stack->memory = fill_asleep(&space->memory, task);
+	stack->user_frames = stack->memory;
+	stack->frames[0] = space->memory.pc;
+	stack->unwind = stack->memory ? UNWIND_NO_PROCESS : UNWIND_NO_USER_STACK;
+	stack->in_kernel = true;
+	stack->version = stack->file = 0;
+	stack->id.low = now;
+	stack->id.high = (__u64)task->pid << 1; /* even, as no hash is */
+	bytes = bpf_get_task_stack(task, &stack->frames[stack->user_frames & 1], MAX_KERNEL_FRAMES * sizeof(__u64), 0);
+	stack->kernel_frames = bytes > 0 ? bytes / sizeof(__u64) : 0;
+	wait->stack = stack->id;
+	wait->stack_weight = 1;
+	wait->since = now;
+	if (task->on_cpu) { /* it woke up meanwhile: what was read may be of another wait */
+		wait->since = 0;
+		return 0;
+	}
+	if (stack->memory)
+		write_record(ctx->meta->seq, &space->memory, __builtin_offsetof(struct asleep_memory, bytes) + space->memory.size,
+			     sizeof(space->memory));
+	write_record(ctx->meta->seq, stack,
+		     __builtin_offsetof(struct asleep_stack, frames) + (stack->user_frames + stack->kernel_frames) * sizeof(__u64),
+		     sizeof(*stack));
+	return 0;
+}
+
+/* Gives out the part of each wait under way that lies before the boundary. */
+SEC("iter/task")
+int cut_waits(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct asleep_space *space;
+	struct thread_wait *wait;
+	__u64 since, end = boundary;
+	__u32 zero = 0;
+
+	if (!task || !task->pid)
+		return 0;
+	space = bpf_map_lookup_elem(&asleep_scratch, &zero);
+	wait = bpf_task_storage_get(&thread_waits, task, 0, 0);
+	if (!space || !wait)
+		return 0;
+	since = wait->since;
+	if (!since || since >= end)
+		return 0;
+	if (__sync_val_compare_and_swap(&wait->since, since, end) != since)
+		return 0; /* it runs again, and has been told of */
+	if (!describe_wait(&space->open.event, task, wait, since, end))
+		return 0;
+	space->open.event.flags |= WAIT_OPEN;
+	if (space->open.event.woken > end)
+		space->open.event.woken = 0;
+	write_record(ctx->meta->seq, &space->open, sizeof(space->open), sizeof(space->open));
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
+/*
+ * What is known of a thread that waits, kept with the task itself: it moves with the
+ * thread from CPU to CPU and ends with it. One program begins a wait, another one says
+ * who ended it, a third what it was for.
+ */
+#ifndef NARROWS_THREAD_WAIT_H
+#define NARROWS_THREAD_WAIT_H
+
+#include "stack_once.h"
+
+enum wait_flag {
+	WAIT_IN_IOWAIT = 1,        /* the kernel counts it as waiting for a device */
+	WAIT_OPEN = 2,             /* it has not ended: this is the part of it so far */
+	WAIT_ASLEEP_AT_START = 4,  /* it had begun before the recording */
+	WAIT_WAKER_INTERRUPT = 8,  /* an interrupt ended it, whatever ran there */
+	WAIT_PREEMPTED = 16,       /* it could have gone on */
+};
+
+/* The futex call that a thread is in. */
+struct futex_call {
+	__u64 address;
+	__u32 operation; /* 1 + FUTEX_WAIT ..., without flags; 0: it is in none */
+	__u32 flags;     /* FUTEX_PRIVATE_FLAG ... */
+	__u32 value;     /* what the word was to be */
+	__u32 owner;     /* a TID in the process's own PID namespace, 0 if not known */
+};
+
+struct thread_wait {
+	__u64 since; /* 0: it does not wait */
+	__u64 woken; /* 0: not yet */
+	struct stack_id stack, waker_stack;
+	__u32 stack_weight; /* the stack was taken with a chance of 1 in so many; 0: it was not */
+	__u32 waker_tgid, waker_tid;
+	__s32 syscall; /* -1: none */
+	__u32 state;   /* the task's, 0 if it could have gone on */
+	__u32 flags;
+	struct futex_call futex;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct thread_wait);
+} thread_waits SEC(".maps");
+
+struct wait_event {
+	struct event_header header; /* the time of its end */
+	struct thread_identity thread;
+	__u64 since;
+	__u64 woken;
+	struct stack_id stack, waker_stack;
+	__u64 weight; /* how many waits it stands for, in units of 1 / WEIGHT_ONE */
+	__u32 waker_tgid, waker_tid;
+	__s32 syscall;
+	__u32 state;
+	__u32 flags;
+	__u32 has_stack; /* one was taken, though it may have been lost */
+	__u32 namespace_tid; /* of the thread, in its own PID namespace */
+	__u32 padding;
+	struct futex_call futex;
+};
+
+#define WEIGHT_ONE 256
+
+/* Of a task that is not the current one. */
+static __always_inline void identify_task(struct thread_identity *identity, struct task_struct *task)
+{
+	struct task_struct *leader = task->group_leader;
+
+	identity->process_start = leader->start_time;
+	identity->exec_generation = task->self_exec_id;
+	identity->cgroup = task->cgroups->dfl_cgrp->kn->id;
+	identity->tgid = task->tgid;
+	identity->tid = task->pid;
+	bpf_probe_read_kernel(identity->thread_name, sizeof(identity->thread_name), &task->comm);
+	bpf_probe_read_kernel(identity->process_name, sizeof(identity->process_name), &leader->comm);
+}
+
+/* A thread's number as its own process sees it: what it writes into its locks. */
+static __always_inline __u32 namespace_tid(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	unsigned int level = BPF_CORE_READ(pid, level);
+	__u32 tid = task->pid;
+
+	if (!pid || level > 32)
+		return tid;
+	bpf_core_read(&tid, sizeof(tid), (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+					     level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr));
+	return tid;
+}
+
+/* The system call that a task is in, -1 if it entered the kernel otherwise. */
+static __always_inline __s32 syscall_of(struct task_struct *task)
+{
+	void *saved = (void *)bpf_task_pt_regs(task);
+	__s32 number = -1;
+
+	if (task->flags & PF_KTHREAD || !saved)
+		return -1;
+	bpf_probe_read_kernel(&number, sizeof(number), saved + REGISTERS_SYSCALL_OFFSET);
+	return number;
+}
+
+/*
+ * Whether the program runs for an interrupt, and not for the current task. Interrupts
+ * have stacks of their own, unless user code was interrupted: then the task is in no
+ * system call.
+ */
+static __always_inline bool in_interrupt(struct task_struct *task)
+{
+	__u64 here, stack = (__u64)task->stack;
+	__u32 on_stack = 0;
+
+	here = (__u64)&on_stack;
+	asm volatile("" : "+r"(here));
+	if (here - stack >= THREAD_SIZE)
+		return true;
+	return !(task->flags & PF_KTHREAD) && syscall_of(task) == -1;
+}
+
+/* From here on a wait is sent as it is, with or without a stack. */
+#define LONG_WAIT 10000000ull
+
+/* Describes a wait, or the part of it until now; false if others stand for it. */
+static __always_inline bool describe_wait(struct wait_event *event, struct task_struct *task, const struct thread_wait *wait,
+					  __u64 since, __u64 now)
+{
+	if (!wait->stack_weight && now - since < LONG_WAIT)
+		return false;
+	event->header.time = now;
+	event->header.kind = EVENT_WAIT;
+	event->header.cpu = bpf_get_smp_processor_id();
+	identify_task(&event->thread, task);
+	event->since = since;
+	event->woken = wait->woken;
+	event->stack = wait->stack;
+	event->waker_stack = wait->waker_stack;
+	event->weight = WEIGHT_ONE * (wait->stack_weight && now - since < LONG_WAIT ? wait->stack_weight : 1);
+	event->waker_tgid = wait->waker_tgid;
+	event->waker_tid = wait->waker_tid;
+	event->syscall = wait->syscall;
+	event->state = wait->state;
+	event->flags = wait->flags;
+	event->has_stack = wait->stack_weight != 0;
+	event->namespace_tid = namespace_tid(task);
+	event->futex = wait->futex;
+	return true;
+}
+
+#endif

@@ -1,0 +1,204 @@
+//go:build ignore
+
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause)
+/*
+ * Off-CPU time: when a thread leaves its CPU, on which stack and why; who wakes it; and
+ * when it runs again. The stack is taken when the thread leaves, in its own context,
+ * which is cheap by unwind rules; where switches are so many that it would not be, one
+ * in 2^n gets it, and stands for the others. So are short waits thinned out before they
+ * leave the kernel. Every sum stays what it is on average, and long waits are exact.
+ */
+#include "thread_wait.h"
+
+/* What one CPU may spend in a period of 8.4 ms: at 0.5 us a stack and 3 us an event in
+ * user space these are 3 and 2 % of it. */
+#define PERIOD_SHIFT 23
+#define STACKS_A_PERIOD 512
+#define EVENTS_A_PERIOD 64
+#define MAX_STACK_SHIFT 12
+#define MAX_EVENT_SHIFT 20
+/* Wakers of waits shorter than this have no stack: it would cost more than the wait. */
+#define WAKER_STACK_FROM 20000ull
+
+/* Waits of a process that began just now. */
+#define WAIT_STACK_MEMORY (8 * 1024)
+
+struct wait_budget {
+	__u64 period;
+	__u32 switches, events; /* in this period */
+	__u32 stack_shift;      /* one switch in 2^this gets a stack */
+	__u32 event_shift;      /* 0: all waits are sent; else those below 512 ns << this thinned out */
+};
+
+struct wait_space {
+	struct stack_event stack;
+	struct wait_event event;
+	struct unwind_walk walk;
+	struct wait_budget budget;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct wait_space);
+} wait_scratch SEC(".maps");
+
+/* Adapts what is taken to what there was in the period before. */
+static __always_inline void begin_period(struct wait_budget *budget, __u64 now)
+{
+	__u64 period = now >> PERIOD_SHIFT, passed = period - budget->period;
+
+	if (!passed)
+		return;
+	budget->stack_shift = 0;
+	if (passed == 1)
+		for (int i = 0; i < MAX_STACK_SHIFT && budget->switches >> i > STACKS_A_PERIOD; i++)
+			budget->stack_shift = i + 1;
+	if (passed > 1 || budget->events * 4 < EVENTS_A_PERIOD) {
+		if (budget->event_shift > 0)
+			budget->event_shift--;
+	} else if (budget->events > EVENTS_A_PERIOD && budget->event_shift < MAX_EVENT_SHIFT) {
+		budget->event_shift++;
+	}
+	budget->period = period;
+	budget->switches = budget->events = 0;
+}
+
+/* Takes the current task's stack, and sends it if it is new. */
+static __always_inline void take_stack(struct wait_space *space, void *ctx, struct task_struct *task, __u64 now, bool kernel)
+{
+	const struct help_limit limit = { .bytes = WAIT_STACK_MEMORY, .reserve = MEMORY_BURST / 2 };
+	struct stack_event *event = &space->stack;
+
+	event->header.time = now;
+	event->header.kind = EVENT_STACK;
+	event->header.cpu = bpf_get_smp_processor_id();
+	identify(&event->thread, task);
+	unwind_user(&space->walk, &event->stack, 0, &event->thread, now);
+	ask_within(&limit, &event->stack, &space->walk, &event->header);
+	take_kernel_stack(&event->stack, ctx, kernel);
+	send_once(event);
+}
+
+static __always_inline void leave_cpu(struct wait_space *space, void *ctx, struct task_struct *task, __u32 state, __u64 now)
+{
+	struct wait_budget *budget = &space->budget;
+	struct thread_wait *wait;
+
+	if (state & TASK_DEAD)
+		return;
+	wait = bpf_task_storage_get(&thread_waits, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!wait) {
+		count(COUNTER_WAIT_UNTRACKED);
+		return;
+	}
+	begin_period(budget, now);
+	budget->switches++;
+	wait->state = state;
+	wait->flags = state ? 0 : WAIT_PREEMPTED;
+	if (BPF_CORE_READ_BITFIELD(task, in_iowait))
+		wait->flags |= WAIT_IN_IOWAIT;
+	wait->syscall = syscall_of(task);
+	wait->woken = state ? 0 : now;
+	wait->waker_tgid = wait->waker_tid = 0;
+	wait->waker_stack.low = wait->waker_stack.high = 0;
+	wait->stack.low = wait->stack.high = 0;
+	wait->stack_weight = 0;
+	if (!(bpf_get_prandom_u32() & ((1u << (budget->stack_shift & 31)) - 1))) {
+		take_stack(space, ctx, task, now, true);
+		wait->stack = space->stack.id;
+		wait->stack_weight = 1u << (budget->stack_shift & 31);
+	}
+	wait->since = now;
+}
+
+/* A short wait is sent with a chance that grows with its length, and the weight that it
+ * then has to have. */
+static __always_inline bool thin_out(struct wait_budget *budget, struct wait_event *event, __u64 length)
+{
+	__u64 exact = budget->event_shift ? 512ull << (budget->event_shift & 31) : 0;
+
+	if (length >= exact)
+		return true;
+	if (length == 0)
+		length = 1;
+	if (bpf_get_prandom_u32() >= (length << 32) / exact)
+		return false;
+	event->weight = event->weight * exact / length;
+	return true;
+}
+
+static __always_inline void enter_cpu(struct wait_space *space, struct task_struct *task, __u64 now)
+{
+	struct thread_wait *wait = bpf_task_storage_get(&thread_waits, task, 0, 0);
+	__u64 since;
+
+	if (!wait)
+		return; /* it runs for the first time */
+	since = __sync_lock_test_and_set(&wait->since, 0);
+	if (!since || since > now)
+		return;
+	if (!describe_wait(&space->event, task, wait, since, now) || !thin_out(&space->budget, &space->event, now - since)) {
+		count(COUNTER_WAIT_SAMPLED_OUT);
+		return;
+	}
+	space->budget.events++;
+	submit(&space->event, sizeof(space->event), false);
+}
+
+SEC("tp_btf/sched_switch")
+int wait_switch(__u64 *ctx)
+{
+	struct task_struct *prev = (struct task_struct *)ctx[1], *next = (struct task_struct *)ctx[2];
+	struct wait_space *space;
+	__u64 now = bpf_ktime_get_ns();
+	__u32 zero = 0;
+
+	space = bpf_map_lookup_elem(&wait_scratch, &zero);
+	if (!space) {
+		count(COUNTER_LOST_SCRATCH);
+		return 0;
+	}
+	if (prev->pid)
+		leave_cpu(space, ctx, prev, ctx[3], now);
+	if (next->pid)
+		enter_cpu(space, next, now);
+	return 0;
+}
+
+/* In the context of the one who wakes the task, or of an interrupt. */
+SEC("tp_btf/sched_waking")
+int wait_waking(__u64 *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx[0], *waker = bpf_get_current_task_btf();
+	struct thread_wait *wait = bpf_task_storage_get(&thread_waits, task, 0, 0);
+	__u64 now = bpf_ktime_get_ns(), since;
+	struct wait_space *space;
+	__u32 zero = 0;
+
+	if (!wait)
+		return 0;
+	since = wait->since;
+	if (!since || wait->woken || since > now)
+		return 0;
+	wait->woken = now;
+	if (waker->pid == 0 || in_interrupt(waker)) {
+		wait->flags |= WAIT_WAKER_INTERRUPT;
+		return 0;
+	}
+	wait->waker_tgid = waker->tgid;
+	wait->waker_tid = waker->pid;
+	space = bpf_map_lookup_elem(&wait_scratch, &zero);
+	if (!space || now - since < WAKER_STACK_FROM || (!wait->stack_weight && now - since < LONG_WAIT))
+		return 0;
+	begin_period(&space->budget, now);
+	space->budget.switches++;
+	if (bpf_get_prandom_u32() & ((1u << (space->budget.stack_shift & 31)) - 1))
+		return 0;
+	take_stack(space, ctx, waker, now, waker->flags & PF_KTHREAD);
+	wait->waker_stack = space->stack.id;
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
