@@ -205,7 +205,7 @@ int cut_waits(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	struct asleep_space *space;
 	struct thread_wait *wait;
-	__u64 since, end = boundary;
+	__u64 since, weight, end = boundary;
 	__u32 zero = 0;
 
 	if (!task || !task->pid)
@@ -219,8 +219,10 @@ int cut_waits(struct bpf_iter__task *ctx)
 		return 0;
 	if (__sync_val_compare_and_swap(&wait->since, since, end) != since)
 		return 0; /* it runs again, and has been told of */
-	if (!describe_wait(&space->open.event, task, wait, since, end))
+	weight = weigh_wait(wait, end - since);
+	if (!weight)
 		return 0;
+	describe_wait(&space->open.event, task, wait, since, end, weight);
 	space->open.event.flags |= WAIT_OPEN;
 	if (space->open.event.woken > end)
 		space->open.event.woken = 0;

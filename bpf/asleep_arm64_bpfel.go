@@ -119,6 +119,16 @@ type AsleepAsleepSpace struct {
 	}
 }
 
+type AsleepKernelLayout struct {
+	_         structs.HostLayout
+	Key       uint64
+	Hash      [2]uint64
+	Frames    uint32
+	Last      uint32
+	Words     [32]uint16
+	Addresses [32]uint64
+}
+
 type AsleepMemorySpace struct {
 	_      structs.HostLayout
 	Last   uint64
@@ -235,6 +245,7 @@ const (
 	AsleepMapAsleepScratch    = "asleep_scratch"
 	AsleepMapCounters         = "counters"
 	AsleepMapEvents           = "events"
+	AsleepMapKernelLayouts    = "kernel_layouts"
 	AsleepMapStackMemorySpace = "stack_memory_space"
 	AsleepMapStackSettings    = "stack_settings"
 	AsleepMapStacksSent       = "stacks_sent"
@@ -302,6 +313,7 @@ type AsleepMapSpecs struct {
 	AsleepScratch    *ebpf.MapSpec `ebpf:"asleep_scratch"`
 	Counters         *ebpf.MapSpec `ebpf:"counters"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
+	KernelLayouts    *ebpf.MapSpec `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.MapSpec `ebpf:"stack_memory_space"`
 	StackSettings    *ebpf.MapSpec `ebpf:"stack_settings"`
 	StacksSent       *ebpf.MapSpec `ebpf:"stacks_sent"`
@@ -343,6 +355,7 @@ type AsleepMaps struct {
 	AsleepScratch    *ebpf.Map `ebpf:"asleep_scratch"`
 	Counters         *ebpf.Map `ebpf:"counters"`
 	Events           *ebpf.Map `ebpf:"events"`
+	KernelLayouts    *ebpf.Map `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.Map `ebpf:"stack_memory_space"`
 	StackSettings    *ebpf.Map `ebpf:"stack_settings"`
 	StacksSent       *ebpf.Map `ebpf:"stacks_sent"`
@@ -359,6 +372,7 @@ func (m *AsleepMaps) Close() error {
 		m.AsleepScratch,
 		m.Counters,
 		m.Events,
+		m.KernelLayouts,
 		m.StackMemorySpace,
 		m.StackSettings,
 		m.StacksSent,

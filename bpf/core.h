@@ -98,15 +98,22 @@ static __always_inline __u64 wakeup_flags(bool urgent)
 			count(COUNTER_LOST_RING_FULL); \
 	} while (0)
 
+/* The part of a thread's identity that finds its process's mappings. */
+static __always_inline void identify_process(struct thread_identity *identity, struct task_struct *task)
+{
+	identity->process_start = task->group_leader->start_time;
+	identity->exec_generation = task->self_exec_id;
+	identity->tgid = task->tgid;
+	identity->tid = task->pid;
+}
+
+/* The current task's identity. */
 static __always_inline void identify(struct thread_identity *identity, struct task_struct *task)
 {
 	struct task_struct *leader = task->group_leader;
 
-	identity->process_start = leader->start_time;
-	identity->exec_generation = task->self_exec_id;
+	identify_process(identity, task);
 	identity->cgroup = bpf_get_current_cgroup_id();
-	identity->tgid = task->tgid;
-	identity->tid = task->pid;
 	bpf_get_current_comm(identity->thread_name, sizeof(identity->thread_name));
 	bpf_probe_read_kernel(identity->process_name, sizeof(identity->process_name), &leader->comm);
 }

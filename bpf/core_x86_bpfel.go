@@ -51,6 +51,16 @@ const (
 	CoreEventKindEVENT_WAIT         CoreEventKind = 5
 )
 
+type CoreKernelLayout struct {
+	_         structs.HostLayout
+	Key       uint64
+	Hash      [2]uint64
+	Frames    uint32
+	Last      uint32
+	Words     [32]uint16
+	Addresses [32]uint64
+}
+
 type CoreMemorySpace struct {
 	_      structs.HostLayout
 	Last   uint64
@@ -275,6 +285,7 @@ const (
 const (
 	CoreMapCounters          = "counters"
 	CoreMapEvents            = "events"
+	CoreMapKernelLayouts     = "kernel_layouts"
 	CoreMapStackMemorySpace  = "stack_memory_space"
 	CoreMapStackSettings     = "stack_settings"
 	CoreMapStacksSent        = "stacks_sent"
@@ -352,6 +363,7 @@ type CoreProgramSpecs struct {
 type CoreMapSpecs struct {
 	Counters         *ebpf.MapSpec `ebpf:"counters"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
+	KernelLayouts    *ebpf.MapSpec `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.MapSpec `ebpf:"stack_memory_space"`
 	StackSettings    *ebpf.MapSpec `ebpf:"stack_settings"`
 	StacksSent       *ebpf.MapSpec `ebpf:"stacks_sent"`
@@ -407,6 +419,7 @@ func (o *CoreObjects) Close() error {
 type CoreMaps struct {
 	Counters         *ebpf.Map `ebpf:"counters"`
 	Events           *ebpf.Map `ebpf:"events"`
+	KernelLayouts    *ebpf.Map `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.Map `ebpf:"stack_memory_space"`
 	StackSettings    *ebpf.Map `ebpf:"stack_settings"`
 	StacksSent       *ebpf.Map `ebpf:"stacks_sent"`
@@ -422,6 +435,7 @@ func (m *CoreMaps) Close() error {
 	return _CoreClose(
 		m.Counters,
 		m.Events,
+		m.KernelLayouts,
 		m.StackMemorySpace,
 		m.StackSettings,
 		m.StacksSent,

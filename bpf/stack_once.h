@@ -7,6 +7,7 @@
 #ifndef NARROWS_STACK_ONCE_H
 #define NARROWS_STACK_ONCE_H
 
+#include "kernel_stack.h"
 #include "stack_memory.h"
 
 struct stack_id {
@@ -44,8 +45,7 @@ struct {
 
 struct stack_hash {
 	const struct stack *stack;
-	__u32 frames;
-	__u32 padding;
+	__u32 first, frames;
 	__u64 a, b;
 };
 
@@ -65,10 +65,10 @@ static long hash_frames(__u32 index, struct stack_hash *hash)
 	__u64 a = hash->a, b = hash->b;
 
 	for (int i = 0; i < FRAMES_AT_ONCE; i++) {
-		__u32 at = index * FRAMES_AT_ONCE + i;
+		__u32 n = index * FRAMES_AT_ONCE + i, at = hash->first + n;
 
 		asm volatile("" : "+r"(at)); /* so that what is checked is what is used */
-		if (at >= hash->frames || at >= MAX_USER_FRAMES + MAX_KERNEL_FRAMES)
+		if (n >= hash->frames || at >= MAX_USER_FRAMES + MAX_KERNEL_FRAMES)
 			break;
 		mix(&a, &b, hash->stack->frames[at]);
 	}
@@ -77,40 +77,71 @@ static long hash_frames(__u32 index, struct stack_hash *hash)
 	return (index + 1) * FRAMES_AT_ONCE >= hash->frames;
 }
 
-static __always_inline void identify_stack(struct stack_event *event, const struct stack_setting *settings)
+/* Begins the hash of a stack whose user frames have been taken. */
+static __always_inline void begin_hash(struct stack_hash *hash, const struct stack_event *event, const struct stack_setting *settings)
 {
 	const struct stack *stack = &event->stack;
-	struct stack_hash hash = { .stack = stack, .frames = stack->user_frames + stack->kernel_frames,
-				   .a = settings->seed[0], .b = settings->seed[1] };
 
-	mix(&hash.a, &hash.b, event->thread.process_start + event->thread.exec_generation);
-	mix(&hash.a, &hash.b, (__u64)event->thread.tgid << 32 | (__u32)stack->user_frames << 16 | stack->unwind);
-	mix(&hash.a, &hash.b, stack->version);
+	hash->a = settings->seed[0];
+	hash->b = settings->seed[1];
+	mix(&hash->a, &hash->b, event->thread.process_start + event->thread.exec_generation);
+	mix(&hash->a, &hash->b, (__u64)event->thread.tgid << 32 | (__u32)stack->user_frames << 16 | stack->unwind);
+	mix(&hash->a, &hash->b, stack->version);
 	if (stack->memory) /* frames alone do not tell it from others */
-		mix(&hash.a, &hash.b, event->header.time);
-	bpf_loop((MAX_USER_FRAMES + MAX_KERNEL_FRAMES) / FRAMES_AT_ONCE + 1, hash_frames, &hash, 0);
-	event->id.low = hash.a;
-	event->id.high = hash.b | 1;
+		mix(&hash->a, &hash->b, event->header.time);
 }
 
-/* Gives the stack its id, and sends it if user space does not have it. */
-static __always_inline void send_once(struct stack_event *event)
+static __always_inline void hash_stack(struct stack_hash *hash, const struct stack *stack, __u32 first, __u32 frames)
 {
-	struct stack_setting *settings;
-	__u64 *known, generation;
-	__u32 zero = 0;
+	hash->stack = stack;
+	hash->first = first;
+	hash->frames = frames;
+	bpf_loop((MAX_USER_FRAMES + MAX_KERNEL_FRAMES) / FRAMES_AT_ONCE + 1, hash_frames, hash, 0);
+}
 
-	event->id.low = event->id.high = 0;
-	settings = bpf_map_lookup_elem(&stack_settings, &zero);
-	if (!settings)
-		return;
-	generation = settings->generation;
-	identify_stack(event, settings);
-	known = bpf_map_lookup_elem(&stacks_sent, &event->id);
-	if (known && *known == generation)
-		return;
-	event->header.kind = EVENT_STACK;
+/*
+ * Gives two numbers that tell the kernel stack of the current task apart, from an address on
+ * up to its user registers. It is walked only if it is not as one that was seen; true if so.
+ */
+static __always_inline bool identify_kernel_stack(__u64 id[2], struct stack *stack, struct kernel_words *words, void *ctx,
+						  struct task_struct *task, __u64 from, __s32 syscall)
+{
+	__u64 size = as_number((void *)bpf_task_pt_regs(task), &words->number) - from;
+	__u64 key = task->flags & PF_KTHREAD ? (__u64)task->pid << 32 : (__u64)(__u32)syscall << 1 | 1;
+	__u32 set = (key * 0x9e3779b97f4a7c15ull) >> 58; /* of LAYOUT_SETS */
+	bool copied = size <= KERNEL_STACK_BYTES && !bpf_probe_read_kernel(words->words, size, (void *)from);
+	struct stack_hash hash = { .a = 1, .b = 1 };
+	struct kernel_layout *layout;
+	__u32 slot;
+
+	for (int i = 0; copied && i < LAYOUTS_A_SET; i++) {
+		slot = set * LAYOUTS_A_SET + i;
+		layout = bpf_map_lookup_elem(&kernel_layouts, &slot);
+		if (layout && layout->key == key && same_layout(layout, words, size / 8)) {
+			id[0] = layout->hash[0];
+			id[1] = layout->hash[1];
+			return false;
+		}
+	}
+	take_kernel_stack(stack, ctx, true);
+	hash_stack(&hash, stack, stack->user_frames, stack->kernel_frames);
+	id[0] = hash.a;
+	id[1] = hash.b;
+	slot = set * LAYOUTS_A_SET + (bpf_get_prandom_u32() & (LAYOUTS_A_SET - 1));
+	layout = bpf_map_lookup_elem(&kernel_layouts, &slot);
+	if (copied && layout) {
+		layout->hash[0] = hash.a;
+		layout->hash[1] = hash.b;
+		remember_layout(layout, words, size / 8, stack, key);
+	}
+	return true;
+}
+
+static __always_inline void send_stack(struct stack_event *event, __u64 generation)
+{
 	__u64 size = __builtin_offsetof(struct stack_event, stack) + stack_size(&event->stack);
+
+	event->header.kind = EVENT_STACK;
 	if (size > sizeof(*event))
 		size = sizeof(*event);
 	if (bpf_ringbuf_output(&events, event, size, wakeup_flags(event->stack.memory))) {
@@ -121,6 +152,46 @@ static __always_inline void send_once(struct stack_event *event)
 	count(COUNTER_STACK_SENT);
 	if (bpf_map_update_elem(&stacks_sent, &event->id, &generation, BPF_ANY))
 		count(COUNTER_STACK_UNKNOWN);
+}
+
+/*
+ * Gives the current task's stack, whose user frames have been taken, its id, and sends it
+ * if user space does not have it. from is an address on the kernel stack below all that is
+ * worth telling, 0 if the kernel's frames are not wanted.
+ */
+static __always_inline void send_once(struct stack_event *event, struct kernel_words *words, void *ctx, struct task_struct *task,
+				      __u64 from, __s32 syscall)
+{
+	struct stack_setting *settings;
+	struct stack_hash hash = {};
+	__u64 *known, generation;
+	__u64 kernel[2] = {};
+	bool walked = false;
+	__u32 zero = 0;
+
+	event->id.low = event->id.high = 0;
+	settings = bpf_map_lookup_elem(&stack_settings, &zero);
+	if (!settings)
+		return;
+	generation = settings->generation;
+	begin_hash(&hash, event, settings);
+	event->stack.kernel_frames = 0;
+	event->stack.in_kernel = from != 0;
+	hash_stack(&hash, &event->stack, 0, event->stack.user_frames);
+	if (from) {
+		walked = identify_kernel_stack(kernel, &event->stack, words, ctx, task, from, syscall);
+		mix(&hash.a, &hash.b, kernel[0]);
+		mix(&hash.a, &hash.b, kernel[1]);
+	}
+	event->id.low = hash.a;
+	event->id.high = hash.b | 1;
+	known = bpf_map_lookup_elem(&stacks_sent, &event->id);
+	if (known && *known == generation)
+		return;
+	identify(&event->thread, task);
+	if (from && !walked)
+		take_kernel_stack(&event->stack, ctx, true);
+	send_stack(event, generation);
 }
 
 #endif

@@ -69,11 +69,8 @@ static __always_inline void identify_task(struct thread_identity *identity, stru
 {
 	struct task_struct *leader = task->group_leader;
 
-	identity->process_start = leader->start_time;
-	identity->exec_generation = task->self_exec_id;
+	identify_process(identity, task);
 	identity->cgroup = task->cgroups->dfl_cgrp->kn->id;
-	identity->tgid = task->tgid;
-	identity->tid = task->pid;
 	bpf_probe_read_kernel(identity->thread_name, sizeof(identity->thread_name), &task->comm);
 	bpf_probe_read_kernel(identity->process_name, sizeof(identity->process_name), &leader->comm);
 }
@@ -107,16 +104,11 @@ static __always_inline __s32 syscall_of(struct task_struct *task)
 /*
  * Whether the program runs for an interrupt, and not for the current task. Interrupts
  * have stacks of their own, unless user code was interrupted: then the task is in no
- * system call.
+ * system call. address is one on the stack in use.
  */
-static __always_inline bool in_interrupt(struct task_struct *task)
+static __always_inline bool in_interrupt(struct task_struct *task, __u64 address)
 {
-	__u64 here, stack = (__u64)task->stack;
-	__u32 on_stack = 0;
-
-	here = (__u64)&on_stack;
-	asm volatile("" : "+r"(here));
-	if (here - stack >= THREAD_SIZE)
+	if (address - (__u64)task->stack >= THREAD_SIZE)
 		return true;
 	return !(task->flags & PF_KTHREAD) && syscall_of(task) == -1;
 }
@@ -124,12 +116,19 @@ static __always_inline bool in_interrupt(struct task_struct *task)
 /* From here on a wait is sent as it is, with or without a stack. */
 #define LONG_WAIT 10000000ull
 
-/* Describes a wait, or the part of it until now; false if others stand for it. */
-static __always_inline bool describe_wait(struct wait_event *event, struct task_struct *task, const struct thread_wait *wait,
-					  __u64 since, __u64 now)
+/* How many waits of that length a wait stands for, in units of 1 / WEIGHT_ONE; 0 if others
+ * stand for it. */
+static __always_inline __u64 weigh_wait(const struct thread_wait *wait, __u64 length)
 {
-	if (!wait->stack_weight && now - since < LONG_WAIT)
-		return false;
+	if (length >= LONG_WAIT)
+		return WEIGHT_ONE;
+	return (__u64)wait->stack_weight * WEIGHT_ONE;
+}
+
+/* Describes a wait, or the part of it until now. */
+static __always_inline void describe_wait(struct wait_event *event, struct task_struct *task, const struct thread_wait *wait,
+					  __u64 since, __u64 now, __u64 weight)
+{
 	event->header.time = now;
 	event->header.kind = EVENT_WAIT;
 	event->header.cpu = bpf_get_smp_processor_id();
@@ -138,7 +137,7 @@ static __always_inline bool describe_wait(struct wait_event *event, struct task_
 	event->woken = wait->woken;
 	event->stack = wait->stack;
 	event->waker_stack = wait->waker_stack;
-	event->weight = WEIGHT_ONE * (wait->stack_weight && now - since < LONG_WAIT ? wait->stack_weight : 1);
+	event->weight = weight;
 	event->waker_tgid = wait->waker_tgid;
 	event->waker_tid = wait->waker_tid;
 	event->syscall = wait->syscall;
@@ -147,7 +146,6 @@ static __always_inline bool describe_wait(struct wait_event *event, struct task_
 	event->has_stack = wait->stack_weight != 0;
 	event->namespace_tid = namespace_tid(task);
 	event->futex = wait->futex;
-	return true;
 }
 
 #endif

@@ -35,6 +35,7 @@ struct wait_space {
 	struct wait_event event;
 	struct unwind_walk walk;
 	struct wait_budget budget;
+	__u64 address;
 };
 
 struct {
@@ -43,6 +44,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct wait_space);
 } wait_scratch SEC(".maps");
+
+/* Apart, since an element of a per-CPU map has 32 KB at most. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct kernel_words);
+} wait_words SEC(".maps");
 
 /* Adapts what is taken to what there was in the period before. */
 static __always_inline void begin_period(struct wait_budget *budget, __u64 now)
@@ -65,20 +74,25 @@ static __always_inline void begin_period(struct wait_budget *budget, __u64 now)
 	budget->switches = budget->events = 0;
 }
 
-/* Takes the current task's stack, and sends it if it is new. */
-static __always_inline void take_stack(struct wait_space *space, void *ctx, struct task_struct *task, __u64 now, bool kernel)
+/* Takes the current task's stack, and sends it if it is new. from is an address on the
+ * kernel stack, 0 if the kernel's frames are not wanted. */
+static __always_inline void take_stack(struct wait_space *space, void *ctx, struct task_struct *task, __u64 now, __u64 from,
+				       __s32 syscall)
 {
 	const struct help_limit limit = { .bytes = WAIT_STACK_MEMORY, .reserve = MEMORY_BURST / 2 };
 	struct stack_event *event = &space->stack;
+	struct kernel_words *words;
+	__u32 zero = 0;
 
+	words = bpf_map_lookup_elem(&wait_words, &zero);
+	if (!words)
+		return;
 	event->header.time = now;
-	event->header.kind = EVENT_STACK;
 	event->header.cpu = bpf_get_smp_processor_id();
-	identify(&event->thread, task);
+	identify_process(&event->thread, task);
 	unwind_user(&space->walk, &event->stack, 0, &event->thread, now);
 	ask_within(&limit, &event->stack, &space->walk, &event->header);
-	take_kernel_stack(&event->stack, ctx, kernel);
-	send_once(event);
+	send_once(event, words, ctx, task, from, syscall);
 }
 
 static __always_inline void leave_cpu(struct wait_space *space, void *ctx, struct task_struct *task, __u32 state, __u64 now)
@@ -106,7 +120,7 @@ static __always_inline void leave_cpu(struct wait_space *space, void *ctx, struc
 	wait->stack.low = wait->stack.high = 0;
 	wait->stack_weight = 0;
 	if (!(bpf_get_prandom_u32() & ((1u << (budget->stack_shift & 31)) - 1))) {
-		take_stack(space, ctx, task, now, true);
+		take_stack(space, ctx, task, now, stack_address(ctx, &space->address), wait->syscall);
 		wait->stack = space->stack.id;
 		wait->stack_weight = 1u << (budget->stack_shift & 31);
 	}
@@ -114,35 +128,38 @@ static __always_inline void leave_cpu(struct wait_space *space, void *ctx, struc
 }
 
 /* A short wait is sent with a chance that grows with its length, and the weight that it
- * then has to have. */
-static __always_inline bool thin_out(struct wait_budget *budget, struct wait_event *event, __u64 length)
+ * then has to have; 0 if it is not sent. */
+static __always_inline __u64 thin_out(const struct wait_budget *budget, __u64 weight, __u64 length)
 {
 	__u64 exact = budget->event_shift ? 512ull << (budget->event_shift & 31) : 0;
 
 	if (length >= exact)
-		return true;
+		return weight;
 	if (length == 0)
 		length = 1;
 	if (bpf_get_prandom_u32() >= (length << 32) / exact)
-		return false;
-	event->weight = event->weight * exact / length;
-	return true;
+		return 0;
+	return weight * exact / length;
 }
 
 static __always_inline void enter_cpu(struct wait_space *space, struct task_struct *task, __u64 now)
 {
 	struct thread_wait *wait = bpf_task_storage_get(&thread_waits, task, 0, 0);
-	__u64 since;
+	__u64 since, weight;
 
 	if (!wait)
 		return; /* it runs for the first time */
 	since = __sync_lock_test_and_set(&wait->since, 0);
 	if (!since || since > now)
 		return;
-	if (!describe_wait(&space->event, task, wait, since, now) || !thin_out(&space->budget, &space->event, now - since)) {
+	weight = weigh_wait(wait, now - since);
+	if (weight)
+		weight = thin_out(&space->budget, weight, now - since);
+	if (!weight) {
 		count(COUNTER_WAIT_SAMPLED_OUT);
 		return;
 	}
+	describe_wait(&space->event, task, wait, since, now, weight);
 	space->budget.events++;
 	submit(&space->event, sizeof(space->event), false);
 }
@@ -183,20 +200,24 @@ int wait_waking(__u64 *ctx)
 	if (!since || wait->woken || since > now)
 		return 0;
 	wait->woken = now;
-	if (waker->pid == 0 || in_interrupt(waker)) {
+	space = bpf_map_lookup_elem(&wait_scratch, &zero);
+	if (!space) {
+		count(COUNTER_LOST_SCRATCH);
+		return 0;
+	}
+	if (waker->pid == 0 || in_interrupt(waker, stack_address(ctx, &space->address))) {
 		wait->flags |= WAIT_WAKER_INTERRUPT;
 		return 0;
 	}
 	wait->waker_tgid = waker->tgid;
 	wait->waker_tid = waker->pid;
-	space = bpf_map_lookup_elem(&wait_scratch, &zero);
-	if (!space || now - since < WAKER_STACK_FROM || (!wait->stack_weight && now - since < LONG_WAIT))
+	if (now - since < WAKER_STACK_FROM || (!wait->stack_weight && now - since < LONG_WAIT))
 		return 0;
 	begin_period(&space->budget, now);
 	space->budget.switches++;
 	if (bpf_get_prandom_u32() & ((1u << (space->budget.stack_shift & 31)) - 1))
 		return 0;
-	take_stack(space, ctx, waker, now, waker->flags & PF_KTHREAD);
+	take_stack(space, ctx, waker, now, waker->flags & PF_KTHREAD ? stack_address(ctx, &space->address) : 0, -1);
 	wait->waker_stack = space->stack.id;
 	return 0;
 }

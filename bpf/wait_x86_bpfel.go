@@ -13,6 +13,22 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type WaitKernelLayout struct {
+	_         structs.HostLayout
+	Key       uint64
+	Hash      [2]uint64
+	Frames    uint32
+	Last      uint32
+	Words     [32]uint16
+	Addresses [32]uint64
+}
+
+type WaitKernelWords struct {
+	_      structs.HostLayout
+	Number uint64
+	Words  [512]uint64
+}
+
 type WaitMemorySpace struct {
 	_      structs.HostLayout
 	Last   uint64
@@ -249,6 +265,7 @@ type WaitWaitSpace struct {
 		StackShift uint32
 		EventShift uint32
 	}
+	Address uint64
 }
 
 // Names of all BPF objects in the ELF.
@@ -257,6 +274,7 @@ type WaitWaitSpace struct {
 const (
 	WaitMapCounters         = "counters"
 	WaitMapEvents           = "events"
+	WaitMapKernelLayouts    = "kernel_layouts"
 	WaitMapStackMemorySpace = "stack_memory_space"
 	WaitMapStackSettings    = "stack_settings"
 	WaitMapStacksSent       = "stacks_sent"
@@ -267,6 +285,7 @@ const (
 	WaitMapUnwindRows       = "unwind_rows"
 	WaitMapUnwindSets       = "unwind_sets"
 	WaitMapWaitScratch      = "wait_scratch"
+	WaitMapWaitWords        = "wait_words"
 	WaitProgWaitSwitch      = "wait_switch"
 	WaitProgWaitWaking      = "wait_waking"
 )
@@ -323,6 +342,7 @@ type WaitProgramSpecs struct {
 type WaitMapSpecs struct {
 	Counters         *ebpf.MapSpec `ebpf:"counters"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
+	KernelLayouts    *ebpf.MapSpec `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.MapSpec `ebpf:"stack_memory_space"`
 	StackSettings    *ebpf.MapSpec `ebpf:"stack_settings"`
 	StacksSent       *ebpf.MapSpec `ebpf:"stacks_sent"`
@@ -333,6 +353,7 @@ type WaitMapSpecs struct {
 	UnwindRows       *ebpf.MapSpec `ebpf:"unwind_rows"`
 	UnwindSets       *ebpf.MapSpec `ebpf:"unwind_sets"`
 	WaitScratch      *ebpf.MapSpec `ebpf:"wait_scratch"`
+	WaitWords        *ebpf.MapSpec `ebpf:"wait_words"`
 }
 
 // WaitVariableSpecs contains global variables before they are loaded into the kernel.
@@ -363,6 +384,7 @@ func (o *WaitObjects) Close() error {
 type WaitMaps struct {
 	Counters         *ebpf.Map `ebpf:"counters"`
 	Events           *ebpf.Map `ebpf:"events"`
+	KernelLayouts    *ebpf.Map `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.Map `ebpf:"stack_memory_space"`
 	StackSettings    *ebpf.Map `ebpf:"stack_settings"`
 	StacksSent       *ebpf.Map `ebpf:"stacks_sent"`
@@ -373,12 +395,14 @@ type WaitMaps struct {
 	UnwindRows       *ebpf.Map `ebpf:"unwind_rows"`
 	UnwindSets       *ebpf.Map `ebpf:"unwind_sets"`
 	WaitScratch      *ebpf.Map `ebpf:"wait_scratch"`
+	WaitWords        *ebpf.Map `ebpf:"wait_words"`
 }
 
 func (m *WaitMaps) Close() error {
 	return _WaitClose(
 		m.Counters,
 		m.Events,
+		m.KernelLayouts,
 		m.StackMemorySpace,
 		m.StackSettings,
 		m.StacksSent,
@@ -389,6 +413,7 @@ func (m *WaitMaps) Close() error {
 		m.UnwindRows,
 		m.UnwindSets,
 		m.WaitScratch,
+		m.WaitWords,
 	)
 }
 

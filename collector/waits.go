@@ -45,8 +45,9 @@ func (o *offCPU) begin(time uint64) {
 		o.began = time
 	}
 	o.locks = lock.NewWindow()
-	o.builder = window.NewBuilder(window.Period{},
-		&profile.ValueType{Type: "waits", Unit: "count"}, &profile.ValueType{Type: "offcpu", Unit: "nanoseconds"})
+	waits := &profile.ValueType{Type: "waits", Unit: "count"}
+	o.builder = window.NewBuilder(window.Period{Type: waits, Value: 1}, waits,
+		&profile.ValueType{Type: "offcpu", Unit: "nanoseconds"})
 }
 
 // maxThreads bounds how many threads are known by name.

@@ -20,6 +20,9 @@ import (
 	"github.com/narrows-profiler/narrows/analysis/session"
 )
 
+// signals is how many profiles a session has: the CPU's and those of waits.
+const signals = 5
+
 // spinners are samples of the spinning test program.
 func spinners(s *profile.Sample) bool { return s.HasLabel("process", spinnerName) }
 
@@ -206,7 +209,7 @@ func TestRecordFailingCommand(t *testing.T) {
 			t.Errorf("%s: exit status %d, want %d\n%s%s", test.script, r.status, test.status, r.stdout, r.stderr)
 		}
 		s := checkSession(t, filepath.Join(cmd.Dir, "s"))
-		if s.Status != session.Complete || len(s.Profiles) != 1 {
+		if s.Status != session.Complete || len(s.Profiles) != signals {
 			t.Errorf("%s: status %q, profiles %v", test.script, s.Status, s.Profiles)
 		}
 	}

@@ -121,7 +121,7 @@ func TestInterruptedRecordEndsItsCommand(t *testing.T) {
 		syscall.Kill(pid, syscall.SIGKILL)
 		t.Errorf("the command still runs: %v", err)
 	}
-	if s := checkSession(t, filepath.Join(cmd.Dir, "s")); s.Status != session.Interrupted || len(s.Profiles) != 1 {
+	if s := checkSession(t, filepath.Join(cmd.Dir, "s")); s.Status != session.Interrupted || len(s.Profiles) != signals {
 		t.Errorf("status %q, profiles %v", s.Status, s.Profiles)
 	}
 }
@@ -140,7 +140,7 @@ func TestKilledRecord(t *testing.T) {
 	dir := filepath.Join(cmd.Dir, "s")
 	until(t, "a window with samples after the first", func() bool {
 		s, err := session.Open(dir)
-		return err == nil && len(s.Profiles) == 1 && s.Profiles[0].Windows > 1 && s.Profiles[0].SampleTypes[0].Total > 0
+		return err == nil && len(s.Profiles) == signals && s.Profiles[0].Windows > 1 && s.Profiles[0].SampleTypes[0].Total > 0
 	})
 	attached := programsOf(t, cmd.Process.Pid)
 	if err := cmd.Process.Kill(); err != nil {
@@ -158,7 +158,7 @@ func TestKilledRecord(t *testing.T) {
 	if s.Status != session.Recording || s.UnderWay() || !strings.Contains(strings.Join(s.Warnings, "\n"), "cut off") {
 		t.Errorf("status %q, warnings %q", s.Status, s.Warnings)
 	}
-	if len(s.Profiles) != 1 || s.Profiles[0].Windows < 2 || s.Profiles[0].SampleTypes[0].Total == 0 {
+	if len(s.Profiles) != signals || s.Profiles[0].Windows < 2 || s.Profiles[0].SampleTypes[0].Total == 0 {
 		t.Errorf("profiles %+v", s.Profiles)
 	}
 	flame := narrows(t, "flame", "-o", "x.svg", dir)

@@ -31,12 +31,14 @@ type Window struct {
 // NewWindow begins a window.
 func NewWindow() *Window {
 	contentions := func() *window.Builder {
-		return window.NewBuilder(window.Period{}, &profile.ValueType{Type: "contentions", Unit: "count"}, &profile.ValueType{Type: "delay", Unit: "nanoseconds"})
+		count := &profile.ValueType{Type: "contentions", Unit: "count"}
+		return window.NewBuilder(window.Period{Type: count, Value: 1}, count, &profile.ValueType{Type: "delay", Unit: "nanoseconds"})
 	}
+	blame := &profile.ValueType{Type: "blame", Unit: "nanoseconds"}
 	return &Window{
 		Locks: map[string]*Lock{}, Edges: map[EdgeKey]*Edge{},
 		wait: contentions(), blame: contentions(),
-		held: window.NewBuilder(window.Period{}, &profile.ValueType{Type: "blame", Unit: "nanoseconds"}),
+		held: window.NewBuilder(window.Period{Type: blame, Value: 1}, blame),
 	}
 }
 

@@ -1,0 +1,197 @@
+package recording
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"math"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/analysis/session"
+	"github.com/narrows-profiler/narrows/collector"
+)
+
+// keepAll is a sink that keeps the windows' profiles.
+type keepAll struct{ profiles map[collector.Signal][]*profile.Profile }
+
+func (k *keepAll) Window(_ context.Context, w collector.Window) error {
+	if k.profiles == nil {
+		k.profiles = map[collector.Signal][]*profile.Profile{}
+	}
+	for signal, p := range w.Profiles {
+		k.profiles[signal] = append(k.profiles[signal], p)
+	}
+	return nil
+}
+
+// recordCommand records a command of a test from its first instruction to its end, waits
+// included.
+func recordCommand(t *testing.T, config collector.Config, cmd *exec.Cmd, during func(*target)) (map[collector.Signal]*profile.Profile, session.Summary, string) {
+	t.Helper()
+	requireRoot(t)
+	config.Waits, config.Selection = true, collector.Selection{}
+	sink := &keepAll{}
+	rec, err := Start(t.Context(), config, sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := collector.Now()
+	g := startTarget(t, cmd)
+	rec.Collector().Select(cmd.Process.Pid, before)
+	during(g)
+	g.input.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	summary, err := rec.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log("\n" + Describe(summary))
+	merged := map[collector.Signal]*profile.Profile{}
+	for signal, windows := range sink.profiles {
+		if merged[signal], err = profile.Merge(windows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return merged, summary, g.output.String()
+}
+
+// offCPUTruth is what the program says: ns by function.
+func offCPUTruth(t *testing.T, output string) map[string]float64 {
+	t.Helper()
+	truth := map[string]float64{}
+	for lines := bufio.NewScanner(bytes.NewReader([]byte(output))); lines.Scan(); {
+		name, digits, _ := strings.Cut(lines.Text(), " ")
+		ns, err := strconv.ParseFloat(digits, 64)
+		if err != nil {
+			t.Fatalf("the program says %q", lines.Text())
+		}
+		truth[name] = ns
+	}
+	if len(truth) == 0 {
+		t.Fatal("the program says nothing")
+	}
+	return truth
+}
+
+// byFunction adds up the time of samples by the first of the functions on their stack, and
+// by state.
+func byFunction(p *profile.Profile, names []string) (time, states map[string]float64) {
+	time, states = map[string]float64{}, map[string]float64{}
+	for _, s := range p.Sample {
+		name := findFunction(s, names)
+		time[name] += float64(s.Value[1])
+		for _, state := range s.Label["state"] {
+			states[name+" "+state] += float64(s.Value[1])
+		}
+	}
+	return time, states
+}
+
+// Threads that wait in a known way: where each waited, for how long, and for what. They
+// wake up on other CPUs than they went to sleep on, and one waits longer than any window.
+func TestOffCPUTimeIsTrue(t *testing.T) {
+	requireRoot(t)
+	program := compile(t, filepath.Join(t.TempDir(), "waits"), "testdata/waits.c", "-pthread", "-fomit-frame-pointer")
+	profiles, _, output := recordCommand(t, collector.Config{Frequency: 99, Window: time.Second}, exec.Command(program),
+		func(*target) { time.Sleep(5 * time.Second) })
+	truth := offCPUTruth(t, output)
+	var names []string
+	for name := range truth {
+		names = append(names, name)
+	}
+	seen, states := byFunction(profiles[collector.OffCPU], names)
+	for name, state := range map[string]string{
+		"nap": "sleep", "doze": "sleep", "await_byte": "pipe", "write_bytes": "sleep", "await_poll": "poll", "wander": "sleep", "await_end": "pipe",
+	} {
+		want, got := truth[name], seen[name]
+		t.Logf("%-11s waited %6.0f ms, %6.0f ms seen (%+.2f %%), %.1f %% of it as %s", name, want/1e6, got/1e6, 100*(got/want-1), 100*states[name+" "+state]/got, state)
+		if math.Abs(got/want-1) > 0.01 {
+			t.Errorf("%s waited %.0f ms, of which %.0f are seen", name, want/1e6, got/1e6)
+		}
+		// What is not in that state was waiting for a CPU.
+		if other := got - states[name+" "+state] - states[name+" runnable"]; other > 0.01*got || states[name+" "+state] < got/2 {
+			t.Errorf("%s: %v", name, states)
+		}
+	}
+}
+
+// 100,000 different stacks: none is dropped that is not counted, and the time is whole.
+func TestManyDifferentWaits(t *testing.T) {
+	requireRoot(t)
+	program := compile(t, filepath.Join(t.TempDir(), "waits"), "testdata/waits.c", "-pthread", "-fno-optimize-sibling-calls")
+	profiles, summary, output := recordCommand(t, collector.Config{Frequency: 99, Window: 10 * time.Second}, exec.Command(program, "paths"), func(*target) {})
+	want := offCPUTruth(t, output)["take_paths"]
+	seen, none := ofThreads(profiles[collector.OffCPU])
+	stacks := distinct(profiles[collector.OffCPU], "take_paths")
+	t.Logf("%.0f ms waited; %.0f ms seen on %d stacks, %.0f ms of it without one", want/1e6, seen/1e6, stacks, none/1e6)
+	if math.Abs(seen/want-1) > 0.01 {
+		t.Errorf("%.0f ms waited, %.0f seen", want/1e6, seen/1e6)
+	}
+	if stacks < 95_000 && none == 0 && counted(summary, "no room for a wait's stack")+counted(summary, "wait without its stack")+counted(summary, "ring buffer full") == 0 {
+		t.Errorf("%d of 100,000 stacks, and nothing counted as lost: %v", stacks, summary.Losses)
+	}
+}
+
+// 20,000 threads, each of which sleeps once.
+func TestManyWaitingThreads(t *testing.T) {
+	requireRoot(t)
+	program := compile(t, filepath.Join(t.TempDir(), "waits"), "testdata/waits.c", "-pthread")
+	profiles, _, output := recordCommand(t, collector.Config{Frequency: 99, Window: 10 * time.Second}, exec.Command(program, "threads"), func(*target) {})
+	want := offCPUTruth(t, output)["sleep_once"]
+	seen, none := ofThreads(profiles[collector.OffCPU])
+	t.Logf("%.0f ms waited; %.0f ms seen, %.0f ms of it without a stack", want/1e6, seen/1e6, none/1e6)
+	if math.Abs(seen/want-1) > 0.01 {
+		t.Errorf("%.0f ms waited, %.0f seen", want/1e6, seen/1e6)
+	}
+}
+
+// ofThreads is the time that all threads but the first of a process waited, and the part of
+// it whose stack was not taken or lost.
+func ofThreads(p *profile.Profile) (ns, withoutStack float64) {
+	for _, s := range p.Sample {
+		if s.NumLabel["pid"][0] == s.NumLabel["tid"][0] {
+			continue
+		}
+		ns += float64(s.Value[1])
+		if s.HasLabel("unwind", "no stack") {
+			withoutStack += float64(s.Value[1])
+		}
+	}
+	return ns, withoutStack
+}
+
+// distinct counts the different stacks with a function.
+func distinct(p *profile.Profile, function string) int {
+	stacks := map[string]bool{}
+	for _, s := range p.Sample {
+		if findFunction(s, []string{function}) == "" {
+			continue
+		}
+		var key strings.Builder
+		for _, l := range s.Location {
+			key.WriteString(strconv.FormatUint(l.ID, 36))
+			key.WriteByte(' ')
+		}
+		stacks[key.String()] = true
+	}
+	return len(stacks)
+}
+
+// counted is how often a loss was counted.
+func counted(s session.Summary, reason string) (n int64) {
+	for _, l := range s.Losses {
+		if l.Reason == reason {
+			n += l.Count
+		}
+	}
+	return n
+}
