@@ -12,8 +12,8 @@ import (
 // maxEdges and maxLocks bound a window's tables. What finds no room is counted in one
 // place for all, so that sums stay right.
 const (
-	maxEdges = 100_000
-	maxLocks = 100_000
+	maxEdges = 20_000
+	maxLocks = 20_000
 )
 
 // Others is the ID of what stands for the locks that found no room in the table.

@@ -19,7 +19,9 @@ import (
 )
 
 // keepAll is a sink that keeps the windows' profiles.
-type keepAll struct{ profiles map[collector.Signal][]*profile.Profile }
+type keepAll struct {
+	profiles map[collector.Signal][]*profile.Profile
+}
 
 func (k *keepAll) Window(_ context.Context, w collector.Window) error {
 	if k.profiles == nil {
