@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -13,6 +14,7 @@ type Config struct {
 	Binary string    // the narrows executable
 	Dir    string    // an empty folder for what is written meanwhile
 	Out    io.Writer // where progress goes
+	Only   string    // measures only what has this in its name
 }
 
 // How much is measured: everything together stays within a few minutes.
@@ -48,7 +50,11 @@ func Measure(ctx context.Context, config Config) (*Table, error) {
 		{"the start of a recording", b.start},
 		{"recordings of a busy machine", b.recordings},
 		{"the slowdown of a busy machine", b.slowdown},
+		{"the slowdown of programs that wait", b.waits},
 	} {
+		if !strings.Contains(step.what, config.Only) {
+			continue
+		}
 		b.progress("measuring %s", step.what)
 		if err := step.take(ctx); err != nil {
 			return nil, fmt.Errorf("measuring %s: %w", step.what, err)

@@ -1,7 +1,7 @@
 // Command costs measures what Narrows costs on this machine and prints a table in
 // Markdown. It is run from the top of the source, as root:
 //
-//	costs [-peers] bin/narrows
+//	costs [-peers] [-only TEXT] bin/narrows
 //
 // With -peers it compares with perf instead, where perf is installed.
 package main
@@ -35,10 +35,11 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	flags := flag.NewFlagSet("costs", flag.ContinueOnError)
 	flags.SetOutput(progress)
 	flags.Usage = func() {
-		fmt.Fprintln(progress, "usage: costs [-peers] NARROWS")
+		fmt.Fprintln(progress, "usage: costs [-peers] [-only TEXT] NARROWS")
 		flags.PrintDefaults()
 	}
 	peers := flags.Bool("peers", false, "compare with perf instead")
+	only := flags.String("only", "", "measure only steps with this in their name, such as \"wait\"")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	if *peers {
 		measure = costs.Peers
 	}
-	table, err := measure(ctx, costs.Config{Binary: binary, Dir: dir, Out: progress})
+	table, err := measure(ctx, costs.Config{Binary: binary, Dir: dir, Out: progress, Only: *only})
 	if err != nil {
 		return err
 	}
