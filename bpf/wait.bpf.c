@@ -79,7 +79,7 @@ static __always_inline void begin_period(struct wait_budget *budget, __u64 now)
 static __always_inline void take_stack(struct wait_space *space, void *ctx, struct task_struct *task, __u64 now, __u64 from,
 				       __s32 syscall)
 {
-	const struct help_limit limit = { .bytes = WAIT_STACK_MEMORY, .reserve = MEMORY_BURST / 2 };
+	const struct help_limit limit = { .bytes = WAIT_STACK_MEMORY, .reserve = MEMORY_BURST / 4 * 3 };
 	struct stack_event *event = &space->stack;
 	struct kernel_words *words;
 	__u32 zero = 0;

@@ -159,6 +159,9 @@ func TestMain(m *testing.M) {
 	case "split":
 		goSplit()
 		return
+	case "naps":
+		goNaps()
+		return
 	case "leaves":
 		goLeaves()
 		return

@@ -4,15 +4,19 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"math"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/pprof/profile"
+	"golang.org/x/sys/unix"
 
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
@@ -123,6 +127,82 @@ func TestOffCPUTimeIsTrue(t *testing.T) {
 		if other := got - states[name+" "+state] - states[name+" runnable"]; other > 0.01*got || states[name+" "+state] < got/2 {
 			t.Errorf("%s: %v", name, states)
 		}
+	}
+}
+
+// goNaps sleeps in one thread until it is told to end, and says for how long.
+func goNaps() {
+	runtime.LockOSThread()
+	told := make(chan struct{})
+	go func() {
+		os.Stdin.Read(make([]byte, 1))
+		close(told)
+	}()
+	var slept time.Duration
+	for {
+		slept += goNap()
+		select {
+		case <-told:
+			json.NewEncoder(os.Stdout).Encode(map[string]time.Duration{"goNap": slept})
+			return
+		default:
+		}
+	}
+}
+
+//go:noinline
+func goNap() time.Duration {
+	start := time.Now()
+	unix.Nanosleep(&unix.Timespec{Nsec: 20e6}, nil)
+	return time.Since(start)
+}
+
+// What must hold on every kernel, whatever the speed of the machine: waits are seen, with
+// their stacks and reasons, those of threads that slept before the recording too.
+func TestWaitsOnThisKernel(t *testing.T) {
+	requireRoot(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	early := startTarget(t, exec.Command("sleep", "600"))
+	time.Sleep(100 * time.Millisecond)
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), "NARROWS_TEST_TARGET=naps")
+	sink := &keepAll{}
+	rec, err := Start(t.Context(), collector.Config{Frequency: 99, Window: time.Second, Waits: true, Selection: collector.Selection{All: true}}, sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := startTarget(t, cmd)
+	time.Sleep(4 * time.Second)
+	truth := g.end(t)
+	summary, err := rec.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log("\n" + Describe(summary))
+	p, err := profile.Merge(sink.profiles[collector.OffCPU])
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, states := byFunction(p, []string{"goNap"})
+	t.Logf("slept %.0f ms; %.0f ms seen, %.0f of it as sleep", truth["goNap"]/1e6, seen["goNap"]/1e6, states["goNap sleep"]/1e6)
+	if math.Abs(seen["goNap"]/truth["goNap"]-1) > 0.1 || states["goNap sleep"] < seen["goNap"]/2 {
+		t.Errorf("slept %.0f ms, %.0f seen: %v", truth["goNap"]/1e6, seen["goNap"]/1e6, states)
+	}
+	var slept, stacked float64
+	for _, s := range p.Sample {
+		if s.NumLabel["pid"][0] != int64(early.Process.Pid) {
+			continue
+		}
+		slept += float64(s.Value[1])
+		if s.HasLabel("state", "sleep") && len(s.Label["unwind"]) == 0 && len(s.Location) > 4 {
+			stacked += float64(s.Value[1])
+		}
+	}
+	if span := float64(summary.EndMonotonicNS); slept < 4e9 || stacked < slept || slept > span {
+		t.Errorf("a process that slept before: %.0f ms seen, of which %.0f with a whole stack", slept/1e6, stacked/1e6)
 	}
 }
 
