@@ -74,37 +74,34 @@ const (
 func NewFrames(names Names) *Frames { return &Frames{names, map[uint64]role{}} }
 
 // The functions that hold the tracepoints, and those between them and who wants the lock;
-// prefixes, of Linux 6.1 to 6.18.
+// prefixes end in "*". Names are those of Linux 6.1 to 6.18.
 var (
 	waiting = []string{
 		"queued_spin_lock_slowpath", "native_queued_spin_lock_slowpath", "__pv_queued_spin_lock_slowpath", "resilient_queued_spin_lock_slowpath",
-		"queued_read_lock_slowpath", "queued_write_lock_slowpath", "rwsem_down_read_slowpath", "rwsem_down_write_slowpath",
-		"__mutex_lock", "__ww_mutex_lock", "mutex_lock", "ww_mutex_lock", "percpu_down_write", "__percpu_down_read", "percpu_rwsem_wait",
-		"rt_mutex_slowlock", "__rt_mutex_slowlock", "rtlock_slowlock", "rwbase_read_lock", "rwbase_write_lock", "__rwbase_read_lock",
-		"__down", "down", "down_common",
+		"queued_read_lock_slowpath", "queued_write_lock_slowpath", "rwsem_down_*", "__mutex_lock*", "__ww_mutex_lock*", "mutex_lock*", "ww_mutex_lock*",
+		"percpu_down_write", "__percpu_down_read*", "percpu_rwsem_wait*", "rt_mutex_slowlock*", "__rt_mutex_slowlock*", "rtlock_slowlock*",
+		"__rwbase_*", "rwbase_read_lock*", "rwbase_write_lock*", "___down_common", "__down*", "down",
 	}
 	locking = []string{
-		"_raw_spin_lock", "__raw_spin_lock", "do_raw_spin_lock", "_raw_read_lock", "__raw_read_lock", "_raw_write_lock", "__raw_write_lock",
-		"do_raw_read_lock", "do_raw_write_lock", "raw_spin_rq_lock", "_raw_spin_rq_lock", "mutex_lock", "down_read", "down_write", "down_interruptible", "down_killable", "down_timeout",
-		"rt_mutex_lock", "rt_spin_lock", "rt_read_lock", "rt_write_lock", "rt_mutex_futex", "_mutex_lock", "lock_sock_nested", "bpf_res_spin_lock",
-		"__lock_task_sighand", "mmap_read_lock", "mmap_write_lock", "task_rq_lock", "__task_rq_lock", "double_rq_lock", "double_lock_balance",
+		"_raw_spin_lock*", "__raw_spin_lock*", "do_raw_spin_lock*", "_raw_read_lock*", "__raw_read_lock*", "_raw_write_lock*", "__raw_write_lock*",
+		"do_raw_read_lock*", "do_raw_write_lock*", "raw_spin_rq_lock*", "_raw_spin_rq_lock*", "task_rq_lock", "__task_rq_lock", "double_rq_lock", "_double_lock_balance",
+		"down_read*", "down_write*", "down_interruptible", "down_killable", "down_timeout", "rt_mutex_lock*", "rt_spin_lock*", "rt_read_lock*",
+		"rt_write_lock*", "lock_sock_nested", "bpf_res_spin_lock*", "lock_task_sighand", "__lock_task_sighand",
 	}
 )
 
-// exact names are no prefixes: "down" begins other words.
-var exact = []string{"down", "__down", "percpu_down_write"}
-
 func roleOf(name string) role {
 	name, _, _ = strings.Cut(name, ".") // the compiler's clones: name.constprop.0
-	within := func(prefixes []string) bool {
-		return slices.ContainsFunc(prefixes, func(p string) bool {
-			return name == p || !slices.Contains(exact, p) && strings.HasPrefix(name, p)
+	among := func(patterns []string) bool {
+		return slices.ContainsFunc(patterns, func(pattern string) bool {
+			prefix, isPrefix := strings.CutSuffix(pattern, "*")
+			return name == prefix || isPrefix && strings.HasPrefix(name, prefix)
 		})
 	}
 	switch {
-	case within(waiting):
+	case among(waiting):
 		return waits
-	case within(locking):
+	case among(locking):
 		return locks
 	}
 	return wants
