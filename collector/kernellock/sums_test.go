@@ -57,7 +57,7 @@ func contend(t *testing.T, threads int, duration time.Duration) (tids []int) {
 func TestSumsAreTrue(t *testing.T) {
 	var tids []int
 	seen := watch(t, 0, func() { tids = contend(t, 8, 3*time.Second) })
-	type sum struct{ waits, time, nested, most, squares float64 }
+	type sum struct{ waits, time, nested, squares float64 }
 	sent := map[kernellock.Flags]*sum{}
 	var threads float64
 	for _, e := range seen.events {
