@@ -125,6 +125,7 @@ func (r *replayer) contention(e kernellock.Event) {
 		e.Nested = min(e.Nested, e.Time-o.began)
 		e.Since = o.began
 	}
+	stack, caller := o.contended(&e)
 	var waiter lock.Thread
 	if !e.Interrupt {
 		p := r.table.Process(e.Thread.Identity, e.Time)
@@ -135,7 +136,6 @@ func (r *replayer) contention(e kernellock.Event) {
 	} else if !r.selection.All {
 		return
 	}
-	stack, caller := o.contended(e)
 	c := lock.Contention{
 		Lock: o.identity(e, caller), Waiter: waiter, Stack: stack.Frames, Unwind: stack.Unwind,
 		Weight: e.Weight, Outcome: outcome(e), State: wait.Lock,
@@ -160,8 +160,9 @@ func (r *replayer) addContention(e kernellock.Event, c lock.Contention) {
 	})
 }
 
-// contended is the stack that waited, and the function that wanted the lock.
-func (o *offCPU) contended(e kernellock.Event) (window.Resolved, string) {
+// contended is the stack that waited, and the function that wanted the lock. It may tell
+// that an interrupt did.
+func (o *offCPU) contended(e *kernellock.Event) (window.Resolved, string) {
 	stack, ok := o.stacks.Get(e.Stack)
 	if !ok {
 		if e.HasStack {
@@ -174,6 +175,10 @@ func (o *offCPU) contended(e kernellock.Event) (window.Resolved, string) {
 	kernel := make([]uint64, 0, stack.Kernel)
 	for _, f := range stack.Frames[:min(stack.Kernel, len(stack.Frames))] {
 		kernel = append(kernel, f.Address)
+	}
+	if e.NoCall && o.kernel.frames.Interrupted(kernel) {
+		e.Interrupt, stack.Unwind = true, ""
+		stack.Frames = stack.Frames[:len(kernel)]
 	}
 	return stack, o.kernel.frames.Caller(kernel)
 }

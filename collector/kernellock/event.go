@@ -34,9 +34,9 @@ type Event struct {
 	// tells that the thread is in no system call: it is in a fault, or an interrupt waited on
 	// its stack, which only the functions on it tell.
 	Interrupt, NoCall bool
-	Slept     bool // the thread did not only spin
-	Open      bool // it has not ended
-	Continued bool // earlier parts of it were told of
+	Slept             bool // the thread did not only spin
+	Open              bool // it has not ended
+	Continued         bool // earlier parts of it were told of
 	// Cache is the slab cache that the lock's object is from, and Offset where in the object
 	// the lock lies; empty if it is in none, or this kernel does not say.
 	Cache  string

@@ -65,9 +65,10 @@ type Frames struct {
 type role int
 
 const (
-	wants role = iota
-	locks      // it is part of taking a lock
-	waits      // ... and where the wait is: the innermost frame that says something
+	wants      role = iota
+	locks           // it is part of taking a lock
+	waits           // ... and where the wait is: the innermost frame that says something
+	interrupts      // it begins the work of an interrupt
 )
 
 // NewFrames goes by the names of kernel functions; nil if there are none.
@@ -88,6 +89,10 @@ var (
 		"down_read*", "down_write*", "down_interruptible", "down_killable", "down_timeout", "rt_mutex_lock*", "rt_spin_lock*", "rt_read_lock*",
 		"rt_write_lock*", "lock_sock_nested", "bpf_res_spin_lock*", "lock_task_sighand", "__lock_task_sighand",
 	}
+	interrupting = []string{
+		"__do_softirq", "handle_softirqs", "irq_exit_rcu", "__irq_exit_rcu", "common_interrupt", "sysvec_*", "__sysvec_*", "asm_sysvec_*", "asm_common_interrupt",
+		"el0_irq", "el0_interrupt", "el0t_64_irq*", "gic_handle_irq", "exc_nmi", "asm_exc_nmi",
+	}
 )
 
 func roleOf(name string) role {
@@ -99,6 +104,8 @@ func roleOf(name string) role {
 		})
 	}
 	switch {
+	case among(interrupting):
+		return interrupts
 	case among(waiting):
 		return waits
 	case among(locking):
@@ -135,7 +142,7 @@ func (f *Frames) Trim(kernel []uint64) []uint64 {
 // it has no name.
 func (f *Frames) Caller(kernel []uint64) string {
 	for _, address := range kernel {
-		if f.at(address) != wants {
+		if r := f.at(address); r == locks || r == waits {
 			continue
 		}
 		if f.names != nil {
@@ -145,4 +152,9 @@ func (f *Frames) Caller(kernel []uint64) string {
 		break
 	}
 	return ""
+}
+
+// Interrupted tells that an interrupt waited, by a stack.
+func (f *Frames) Interrupted(kernel []uint64) bool {
+	return slices.ContainsFunc(kernel, func(address uint64) bool { return f.at(address) == interrupts })
 }

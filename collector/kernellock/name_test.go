@@ -199,6 +199,15 @@ func TestFrames(t *testing.T) {
 			t.Errorf("%v is of %s, want %s", test.stack, caller, test.caller)
 		}
 	}
+	frames := kernellock.NewFrames(functions{"_raw_spin_lock", "handle_mm_fault", "exc_page_fault", "handle_softirqs", "asm_sysvec_call_function"})
+	for _, test := range []struct {
+		stack []uint64
+		want  bool
+	}{{[]uint64{0, 1, 2}, false}, {[]uint64{0, 3, 4}, true}, {nil, false}} {
+		if got := frames.Interrupted(test.stack); got != test.want {
+			t.Errorf("of %v it is %t that an interrupt waited", test.stack, got)
+		}
+	}
 	if caller := kernellock.NewFrames(nil).Caller([]uint64{1, 2}); caller != "" {
 		t.Errorf("without names the caller is %q", caller)
 	}

@@ -1,7 +1,6 @@
 package recording
 
 import (
-	"context"
 	"math"
 	"slices"
 	"strings"
@@ -15,21 +14,11 @@ import (
 	"github.com/narrows-profiler/narrows/internal/perflock"
 )
 
-// signalSink keeps the profiles of some signals.
-type signalSink map[collector.Signal][]*profile.Profile
-
-func (s signalSink) Window(_ context.Context, w collector.Window) error {
-	for signal, p := range w.Profiles {
-		s[signal] = append(s[signal], p.Copy())
-	}
-	return nil
-}
-
 // recordWaits records where the machine waits while work is done, and returns the sums.
 func recordWaits(t *testing.T, work func()) map[collector.Signal]*profile.Profile {
 	t.Helper()
 	requireRoot(t)
-	sink := signalSink{}
+	sink := &keepAll{}
 	config := collector.Config{Frequency: 99, Window: 2 * time.Second, Waits: true, Selection: collector.Selection{All: true}}
 	rec, err := Start(t.Context(), config, sink)
 	if err != nil {
@@ -42,7 +31,7 @@ func recordWaits(t *testing.T, work func()) map[collector.Signal]*profile.Profil
 	}
 	t.Log("\n" + Describe(summary))
 	sums := map[collector.Signal]*profile.Profile{}
-	for signal, profiles := range sink {
+	for signal, profiles := range sink.profiles {
 		if sums[signal], err = profile.Merge(profiles); err != nil {
 			t.Fatal(err)
 		}
@@ -50,8 +39,8 @@ func recordWaits(t *testing.T, work func()) map[collector.Signal]*profile.Profil
 	return sums
 }
 
-// ofThreads keeps samples of threads.
-func ofThreads(tids []int) func(*profile.Sample) bool {
+// byTID keeps the samples of threads.
+func byTID(tids []int) func(*profile.Sample) bool {
 	return func(s *profile.Sample) bool {
 		return len(s.NumLabel["tid"]) == 1 && slices.Contains(tids, int(s.NumLabel["tid"][0]))
 	}
@@ -103,7 +92,7 @@ func TestKernelLocksAreTrue(t *testing.T) {
 
 func checkKernelLock(t *testing.T, profiles map[collector.Signal]*profile.Profile, truth heldlock.Truth, kind string) {
 	t.Helper()
-	ofWaiters := ofThreads(truth.Waiters)
+	ofWaiters := byTID(truth.Waiters)
 	match := func(s *profile.Sample) bool { return ofWaiters(s) && s.HasLabel("lock_kind", kind) }
 	waits, time := sums(profiles[collector.LockWait], match)
 	t.Logf("%d waits of %.3f s; the threads measured %d of %.3f s", waits, time/1e9, truth.Waits, truth.Waited.Seconds())
@@ -133,7 +122,7 @@ func checkKernelLock(t *testing.T, profiles map[collector.Signal]*profile.Profil
 	if rooted < 0.9*time {
 		t.Errorf("of %.3f s only %.3f s have a stack from the lock to the function that wrote", time/1e9, rooted/1e9)
 	}
-	blamed := ofThreads(append(truth.Waiters, truth.Holder))
+	blamed := byTID(append(truth.Waiters, truth.Holder))
 	_, blame := sums(profiles[collector.LockBlame], func(s *profile.Sample) bool { return blamed(s) && s.HasLabel("lock_kind", kind) })
 	if blame < 0.97*time {
 		t.Errorf("of %.3f s only %.3f s are blamed on who had the lock", time/1e9, blame/1e9)
@@ -146,7 +135,7 @@ func comparePerfLock(t *testing.T, p *profile.Profile, truth heldlock.Truth, pee
 	for _, tid := range truth.Waiters {
 		theirs += peer[tid].Waited
 	}
-	ofWaiters := ofThreads(truth.Waiters)
+	ofWaiters := byTID(truth.Waiters)
 	_, ours := sums(p, func(s *profile.Sample) bool {
 		return ofWaiters(s) && len(s.Label["lock"]) == 1 && strings.HasPrefix(s.Label["lock"][0], "kernel:")
 	})
