@@ -32,6 +32,7 @@ struct contention_cpu {
 	__u32 shift;  /* 0: all are sent; else those below 512 ns << this are thinned out */
 	__u64 busy;   /* telling of one: the locks that this takes are not told of */
 	__u64 address; /* for stack_address */
+	struct contention ended; /* not on the program's stack, which has 512 bytes */
 };
 
 struct {
@@ -317,27 +318,28 @@ int end_contention(__u64 *ctx)
 	struct contention_stack *sleeps = bpf_task_storage_get(&thread_contentions, task, 0, 0);
 	__u64 now = bpf_ktime_get_ns(), length, weight, from;
 	struct contention_cpu *cpu;
-	struct contention level;
+	struct contention *level;
 	__u32 zero = 0;
 
 	cpu = bpf_map_lookup_elem(&contention_cpus, &zero);
 	if (!cpu)
 		return 0;
+	level = &cpu->ended;
 	from = stack_address(ctx, &cpu->address);
-	if (pop(&cpu->spins, ctx[0], &level)) {
+	if (pop(&cpu->spins, ctx[0], level)) {
 		if (task->pid == 0 || from - (__u64)task->stack >= THREAD_SIZE)
-			level.flags |= CONTENTION_INTERRUPT;
-	} else if (!sleeps || !pop(sleeps, ctx[0], &level)) {
+			level->flags |= CONTENTION_INTERRUPT;
+	} else if (!sleeps || !pop(sleeps, ctx[0], level)) {
 		count(COUNTER_CONTENTION_UNMATCHED); /* as it had begun before the recording */
 		return 0;
 	}
-	length = now - level.since;
-	if (!(level.flags & CONTENTION_INTERRUPT))
+	length = now - level->since;
+	if (!(level->flags & CONTENTION_INTERRUPT))
 		nest(sleeps, length);
-	if (level.nested > length)
-		level.nested = length;
-	length -= level.nested;
-	add_total(level.lock_flags, length, level.nested, true);
+	if (level->nested > length)
+		level->nested = length;
+	length -= level->nested;
+	add_total(level->lock_flags, length, level->nested, true);
 	begin_period(cpu, now);
 	weight = weigh(cpu, length);
 	if (!weight) {
@@ -346,7 +348,7 @@ int end_contention(__u64 *ctx)
 	}
 	cpu->events++;
 	cpu->busy = 1;
-	tell(ctx, &level, now, weight, from);
+	tell(ctx, level, now, weight, from);
 	cpu->busy = 0;
 	return 0;
 }

@@ -21,6 +21,16 @@ type ContentionContentionCpu struct {
 	Shift   uint32
 	Busy    uint64
 	Address uint64
+	Ended   struct {
+		_         structs.HostLayout
+		Lock      uint64
+		Since     uint64
+		Nested    uint64
+		LockFlags uint32
+		Flags     uint32
+		OwnerTgid uint32
+		OwnerTid  uint32
+	}
 }
 
 type ContentionContentionSpace struct {

@@ -2,51 +2,18 @@ package kernellock_test
 
 import (
 	"math"
-	"runtime"
-	"sync"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/narrows-profiler/narrows/collector/kernellock"
+	"github.com/narrows-profiler/narrows/internal/heldlock"
 )
 
-// contend has threads take the mutex of one pipe as fast as they can, and so the spinlock of
-// its list of waiters while they wait for it.
-func contend(t *testing.T, threads int, duration time.Duration) (tids []int) {
+// contend has threads contend for the mutex of a pipe.
+func contend(t *testing.T, threads int, duration time.Duration) []int {
 	t.Helper()
-	var ends [2]int
-	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		t.Error(err)
-		return nil
-	}
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads + 2))
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	until := time.Now().Add(duration)
-	for i := range threads {
-		all.Go(func() {
-			runtime.LockOSThread()
-			mu.Lock()
-			tids = append(tids, unix.Gettid())
-			mu.Unlock()
-			buffer := make([]byte, 1024)
-			for time.Now().Before(until) {
-				// Either may fail for a full or an empty pipe: the lock is taken all the same.
-				if i%2 == 0 {
-					_, _ = unix.Write(ends[1], buffer)
-				} else {
-					_, _ = unix.Read(ends[0], buffer)
-				}
-			}
-		})
-	}
-	all.Wait()
-	if err := unix.Close(ends[0]); err != nil {
-		t.Error(err)
-	}
-	if err := unix.Close(ends[1]); err != nil {
+	_, tids, err := heldlock.Contend(threads, duration)
+	if err != nil {
 		t.Error(err)
 	}
 	return tids
