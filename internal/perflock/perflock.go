@@ -22,9 +22,6 @@ type Thread struct {
 	Waited time.Duration
 }
 
-// settle is how long perf takes to begin, and to take what is in its buffers.
-const settle = time.Second
-
 // Find looks for a perf that can record the kernel's locks here.
 func Find(ctx context.Context, dir string) (string, error) {
 	path, err := exec.LookPath("perf")
@@ -42,22 +39,8 @@ func Find(ctx context.Context, dir string) (string, error) {
 // each thread, by TID.
 func Watch(ctx context.Context, perf, dir string, work func() error) (map[int]Thread, error) {
 	file := filepath.Join(dir, "lock.data")
-	record := exec.CommandContext(ctx, perf, "lock", "record", "-a", "-o", file)
-	var complaints bytes.Buffer
-	record.Stdout, record.Stderr = &complaints, &complaints
-	if err := record.Start(); err != nil {
-		return nil, fmt.Errorf("starting perf lock record: %w", err)
-	}
-	time.Sleep(settle)
-	err := work()
-	time.Sleep(settle)
-	err = errors.Join(err, record.Process.Signal(os.Interrupt))
-	var exit *exec.ExitError // by the signal
-	if waited := record.Wait(); waited != nil && !errors.As(waited, &exit) {
-		err = errors.Join(err, waited)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("perf lock record: %w\n%s", err, &complaints)
+	if err := record(ctx, perf, file, work); err != nil {
+		return nil, fmt.Errorf("perf lock record: %w", err)
 	}
 	report := exec.CommandContext(ctx, perf, "lock", "contention", "-t", "-i", file)
 	var out, more bytes.Buffer
@@ -67,6 +50,43 @@ func Watch(ctx context.Context, perf, dir string, work func() error) (map[int]Th
 	}
 	// Tables go to one or the other, by version.
 	return parse(out.String() + more.String())
+}
+
+// record has perf write a file while work is done. It is told by a pipe, and answers by
+// another one, so that it has begun when work does.
+func record(ctx context.Context, perf, file string, work func() error) error {
+	orders, order, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer order.Close()
+	answers, answer, err := os.Pipe()
+	if err != nil {
+		return errors.Join(err, orders.Close())
+	}
+	defer answers.Close()
+	cmd := exec.CommandContext(ctx, perf, "lock", "record", "-a", "-o", file, "--control", "fd:3,4")
+	cmd.ExtraFiles = []*os.File{orders, answer}
+	var complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &complaints, &complaints
+	err = errors.Join(cmd.Start(), orders.Close(), answer.Close())
+	if err != nil {
+		return err
+	}
+	tell := func(what string) error {
+		if _, err := fmt.Fprintln(order, what); err != nil {
+			return err
+		}
+		_, err := answers.Read(make([]byte, 16)) // "ack", or nothing if it has ended
+		return err
+	}
+	if err = tell("ping"); err == nil {
+		err = work()
+	}
+	if err = errors.Join(err, tell("stop"), cmd.Wait()); err != nil {
+		return fmt.Errorf("%w\n%s", err, &complaints)
+	}
+	return nil
 }
 
 // parse reads lines such as "20    420.13 ms     24.70 ms     21.01 ms    15174   cat".
