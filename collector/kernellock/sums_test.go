@@ -56,7 +56,7 @@ func TestSumsAreTrue(t *testing.T) {
 			t.Errorf("%s: %v sent, where there were %v", total.Kind, time.Duration(s.time), total.Time)
 		}
 	}
-	if nested == 0 {
+	if nested == 0 && !emulated() { // where two CPUs take turns there is hardly any
 		t.Error("no wait within a wait was seen")
 	}
 	for _, reason := range []string{"wait for a kernel lock nested too deep, or no memory for it"} {

@@ -157,7 +157,11 @@ func TestTimesAreTrue(t *testing.T) {
 			events := seen.of(test.kind, truth.Waiters)
 			waits, time := waited(events)
 			t.Logf("%.0f waits of %.3f s in %d events; the threads measured %d of %.3f s; lost: %v", waits, time/1e9, len(events), truth.Waits, truth.Waited.Seconds(), seen.losses)
-			if off := math.Abs(time/float64(truth.Waited) - 1); off > 0.03 {
+			bound := 0.03
+			if emulated() {
+				bound = 0.1 // a system call alone takes a millisecond now and then
+			}
+			if off := math.Abs(time/float64(truth.Waited) - 1); off > bound {
 				t.Errorf("%.3f s seen, where the threads waited %.3f s: %.1f %% off", time/1e9, truth.Waited.Seconds(), 100*off)
 			}
 			checkOwners(t, events, truth)
@@ -167,6 +171,12 @@ func TestTimesAreTrue(t *testing.T) {
 			}
 		})
 	}
+}
+
+// emulated tells whether the processor is one of software.
+func emulated() bool {
+	cpu, err := os.ReadFile("/proc/cpuinfo")
+	return err == nil && strings.Contains(string(cpu), "QEMU")
 }
 
 // checkOwners checks that most waits are known to be for the thread that held the lock:

@@ -9,13 +9,14 @@ import (
 
 	"github.com/google/pprof/profile"
 
+	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
 	"github.com/narrows-profiler/narrows/internal/heldlock"
 	"github.com/narrows-profiler/narrows/internal/perflock"
 )
 
 // recordWaits records where the machine waits while work is done, and returns the sums.
-func recordWaits(t *testing.T, work func()) map[collector.Signal]*profile.Profile {
+func recordWaits(t *testing.T, work func()) (map[collector.Signal]*profile.Profile, session.Summary) {
 	t.Helper()
 	requireRoot(t)
 	sink := &keepAll{}
@@ -36,7 +37,7 @@ func recordWaits(t *testing.T, work func()) map[collector.Signal]*profile.Profil
 			t.Fatal(err)
 		}
 	}
-	return sums
+	return sums, summary
 }
 
 // byTID keeps the samples of threads.
@@ -70,7 +71,7 @@ func TestKernelLocksAreTrue(t *testing.T) {
 			}
 			perf, noPerf := perflock.Find(t.Context(), dir)
 			var peer map[int]perflock.Thread
-			profiles := recordWaits(t, func() {
+			profiles, _ := recordWaits(t, func() {
 				var err error
 				if noPerf != nil {
 					err = hold()
