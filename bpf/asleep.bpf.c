@@ -7,20 +7,8 @@
  * go through all threads, and write what they find to the file that user space reads, so
  * that as much leaves at a time as is read. Each record has its size before it.
  */
+#include "thread_iterator.h"
 #include "thread_wait.h"
-
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct seq_file;
-
-struct bpf_iter_meta {
-	struct seq_file *seq;
-};
-
-struct bpf_iter__task {
-	struct bpf_iter_meta *meta;
-	struct task_struct *task;
-};
-#pragma clang attribute pop
 
 #define ASLEEP_STACK (12 * 1024)
 
@@ -111,14 +99,6 @@ static __always_inline bool fill_asleep(struct asleep_memory *memory, struct tas
 	memory->other = memory->other_size = 0;
 	memory->size = copy_asleep(memory, task, memory->sp);
 	return memory->size > 0;
-}
-
-static __always_inline void write_record(struct seq_file *seq, void *record, __u64 size, __u64 most)
-{
-	if (size > most)
-		size = most;
-	*(__u64 *)record = size - sizeof(__u64);
-	bpf_seq_write(seq, record, size);
 }
 
 /* Begins the wait of a thread that sleeps and is not followed yet. */

@@ -2,7 +2,7 @@
 
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause)
 /* The core object: it owns the shared maps and has no programs. */
-#include "thread_wait.h"
+#include "contention.h"
 
 /* Named so that bpf2go makes Go types of them. */
 const enum counter *go_counter;
@@ -21,5 +21,8 @@ const struct unwind_process *go_unwind_process;
 const struct unwind_set *go_unwind_set;
 const struct wait_event *go_wait_event;
 const enum wait_flag *go_wait_flag;
+const struct contention_event *go_contention_event;
+const struct contention_total *go_contention_total;
+const enum contention_flag *go_contention_flag;
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -28,6 +28,10 @@ enum counter {
 	COUNTER_WAIT_SAMPLED_OUT,      /* short waits that others, sent with more weight, stand for */
 	COUNTER_STACK_SENT,            /* a stack was sent that user space did not have */
 	COUNTER_STACK_UNKNOWN,         /* it was sent, but could not be remembered: it is sent again */
+	COUNTER_CONTENTION_UNTRACKED,  /* a wait for a kernel lock was not followed: no memory, or nested too deep */
+	COUNTER_CONTENTION_UNMATCHED,  /* ... or only its beginning or only its end was seen */
+	COUNTER_CONTENTION_OWN,        /* ... or it was for a lock that telling of another one takes */
+	COUNTER_CONTENTION_SAMPLED_OUT,/* short ones that others, sent with more weight, stand for */
 	COUNTER_MAX,
 };
 
@@ -37,6 +41,7 @@ enum event_kind {
 	EVENT_PROBE_STACK,  /* of programs for tests */
 	EVENT_STACK,        /* a stack that later events name by its id */
 	EVENT_WAIT,         /* a thread waited, and runs again */
+	EVENT_CONTENTION,   /* a lock of the kernel was waited for */
 };
 
 /* Every event starts like this, so that one reader serves all. */

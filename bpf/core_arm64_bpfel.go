@@ -13,6 +13,45 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type CoreContentionEvent struct {
+	_            structs.HostLayout
+	Header       CoreEventHeader
+	Thread       CoreThreadIdentity
+	Since        uint64
+	Nested       uint64
+	Lock         uint64
+	Weight       uint64
+	Stack        CoreStackId
+	ReleaseStack CoreStackId
+	LockFlags    uint32
+	Result       int32
+	Flags        uint32
+	OwnerTgid    uint32
+	OwnerTid     uint32
+	WakerTgid    uint32
+	WakerTid     uint32
+	Offset       uint32
+	Cache        [32]int8
+}
+
+type CoreContentionFlag uint32
+
+const (
+	CoreContentionFlagCONTENTION_INTERRUPT CoreContentionFlag = 1
+	CoreContentionFlagCONTENTION_SLEPT     CoreContentionFlag = 2
+	CoreContentionFlagCONTENTION_OPEN      CoreContentionFlag = 4
+	CoreContentionFlagCONTENTION_CONTINUED CoreContentionFlag = 8
+	CoreContentionFlagCONTENTION_HAS_STACK CoreContentionFlag = 16
+	CoreContentionFlagCONTENTION_NO_CALL   CoreContentionFlag = 32
+)
+
+type CoreContentionTotal struct {
+	_      structs.HostLayout
+	Waits  uint64
+	Time   uint64
+	Nested uint64
+}
+
 type CoreCounter uint32
 
 const (
@@ -31,7 +70,11 @@ const (
 	CoreCounterCOUNTER_WAIT_SAMPLED_OUT       CoreCounter = 12
 	CoreCounterCOUNTER_STACK_SENT             CoreCounter = 13
 	CoreCounterCOUNTER_STACK_UNKNOWN          CoreCounter = 14
-	CoreCounterCOUNTER_MAX                    CoreCounter = 15
+	CoreCounterCOUNTER_CONTENTION_UNTRACKED   CoreCounter = 15
+	CoreCounterCOUNTER_CONTENTION_UNMATCHED   CoreCounter = 16
+	CoreCounterCOUNTER_CONTENTION_OWN         CoreCounter = 17
+	CoreCounterCOUNTER_CONTENTION_SAMPLED_OUT CoreCounter = 18
+	CoreCounterCOUNTER_MAX                    CoreCounter = 19
 )
 
 type CoreEventHeader struct {
@@ -49,6 +92,7 @@ const (
 	CoreEventKindEVENT_PROBE_STACK  CoreEventKind = 3
 	CoreEventKindEVENT_STACK        CoreEventKind = 4
 	CoreEventKindEVENT_WAIT         CoreEventKind = 5
+	CoreEventKindEVENT_CONTENTION   CoreEventKind = 6
 )
 
 type CoreKernelLayout struct {
@@ -278,6 +322,9 @@ const (
 	CoreMapUnwindProcesses   = "unwind_processes"
 	CoreMapUnwindRows        = "unwind_rows"
 	CoreMapUnwindSets        = "unwind_sets"
+	CoreVarGoContentionEvent = "go_contention_event"
+	CoreVarGoContentionFlag  = "go_contention_flag"
+	CoreVarGoContentionTotal = "go_contention_total"
 	CoreVarGoCounter         = "go_counter"
 	CoreVarGoEventHeader     = "go_event_header"
 	CoreVarGoEventKind       = "go_event_kind"
@@ -362,6 +409,9 @@ type CoreMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type CoreVariableSpecs struct {
+	GoContentionEvent *ebpf.VariableSpec `ebpf:"go_contention_event"`
+	GoContentionFlag  *ebpf.VariableSpec `ebpf:"go_contention_flag"`
+	GoContentionTotal *ebpf.VariableSpec `ebpf:"go_contention_total"`
 	GoCounter         *ebpf.VariableSpec `ebpf:"go_counter"`
 	GoEventHeader     *ebpf.VariableSpec `ebpf:"go_event_header"`
 	GoEventKind       *ebpf.VariableSpec `ebpf:"go_event_kind"`
@@ -435,6 +485,9 @@ func (m *CoreMaps) Close() error {
 //
 // It can be passed to LoadCoreObjects or ebpf.CollectionSpec.LoadAndAssign.
 type CoreVariables struct {
+	GoContentionEvent *ebpf.Variable `ebpf:"go_contention_event"`
+	GoContentionFlag  *ebpf.Variable `ebpf:"go_contention_flag"`
+	GoContentionTotal *ebpf.Variable `ebpf:"go_contention_total"`
 	GoCounter         *ebpf.Variable `ebpf:"go_counter"`
 	GoEventHeader     *ebpf.Variable `ebpf:"go_event_header"`
 	GoEventKind       *ebpf.Variable `ebpf:"go_event_kind"`

@@ -17,6 +17,7 @@
 //	collector/cpu         the CPU sampler
 //	collector/wait        where threads wait, and who ends it
 //	collector/lock        which locks were waited for, and who held them
+//	collector/kernellock  those of the kernel
 //	collector/replay      the order of time; what benchmark ran when
 //	collector/accounting  how much CPU time there was
 //	collector/window      samples into pprof
@@ -91,7 +92,9 @@ type Collector struct {
 	sampler  *cpu.Sampler
 	waits    *wait.Watcher // nil if waits are not recorded
 	waitsErr error         // why not, if they were wanted
-	events   *ringbuf.Reader
+	// kernelLocks is how the kernel's locks are watched, nil if waits are not recorded.
+	kernelLocks *kernelLocks
+	events      *ringbuf.Reader
 
 	queue    replay.Queue[any]
 	timeline replay.Timeline
@@ -199,6 +202,7 @@ func (c *Collector) openWaits() error {
 		return nil // the report says so
 	}
 	c.replayer.offCPU = newOffCPU(c.config.Kernel)
+	c.openKernelLocks()
 	return c.waits.Asleep(func(record []byte) { c.event(record, c.asleep) })
 }
 
@@ -208,7 +212,8 @@ func (c *Collector) cut(now uint64) error {
 	if c.waits == nil {
 		return nil
 	}
-	err := errors.Join(c.waits.Forget(), c.waits.Cut(now, func(record []byte) { c.event(record, nil) }))
+	read := func(record []byte) { c.event(record, nil) }
+	err := errors.Join(c.waits.Forget(), c.kernelLocks.cut(now, read), c.waits.Cut(now, read))
 	c.queue.Push(now, nextGeneration{})
 	return err
 }
@@ -294,7 +299,7 @@ func (c *Collector) DebugFile(m *profile.Mapping) (io.ReaderAt, int64, error) {
 func (c *Collector) Stop() (Report, error) {
 	err := c.mark(last)
 	if c.waits != nil {
-		err = errors.Join(err, c.waits.Stop())
+		err = errors.Join(err, c.kernelLocks.stop(), c.waits.Stop())
 	}
 	err = errors.Join(err, c.sampler.Stop(), c.events.Flush())
 	c.stop()
@@ -313,6 +318,7 @@ func (c *Collector) Close() error { return c.close() }
 
 func (c *Collector) close() error {
 	var failures []error
+	failures = append(failures, c.kernelLocks.close())
 	if c.waits != nil {
 		failures = append(failures, c.waits.Close())
 	}

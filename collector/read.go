@@ -15,6 +15,7 @@ import (
 	"github.com/narrows-profiler/narrows/bpf"
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/kernellock"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/unwind"
@@ -78,6 +79,11 @@ func (c *Collector) event(record []byte, memories map[int]*unwind.Memory) {
 			}
 		case bpf.CoreEventKindEVENT_WAIT:
 			if event, err := wait.Decode(record); err == nil {
+				c.queue.Push(event.Time, event)
+				return
+			}
+		case bpf.CoreEventKindEVENT_CONTENTION:
+			if event, err := kernellock.Decode(record); err == nil {
 				c.queue.Push(event.Time, event)
 				return
 			}

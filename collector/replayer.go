@@ -9,6 +9,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/jit"
+	"github.com/narrows-profiler/narrows/collector/kernellock"
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/replay"
 	"github.com/narrows-profiler/narrows/collector/unwind"
@@ -94,6 +95,8 @@ func (r *replayer) release(before uint64) {
 			r.stackEvent(e)
 		case wait.Event:
 			r.wait(e)
+		case kernellock.Event:
+			r.contention(e)
 		case nextGeneration:
 			r.offCPU.stacks.NextGeneration()
 		case lifecycleEvent:

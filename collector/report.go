@@ -2,12 +2,14 @@ package collector
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/jit"
+	"github.com/narrows-profiler/narrows/collector/kernellock"
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/unwind"
 )
@@ -37,10 +39,16 @@ type Report struct {
 	JIT              jit.Counts
 	// WaitRuns and WaitTime are the same of the programs that watch waits; WaitsErr is why
 	// waits were not recorded, if they should have been.
-	WaitRuns   uint64
-	WaitTime   time.Duration
-	WaitsErr   error
-	Unreadable []int // processes whose mappings could not be read at the start
+	WaitRuns uint64
+	WaitTime time.Duration
+	WaitsErr error
+	// KernelLocks is all contention of the kernel's locks, sent or not, by their flags.
+	// KernelLockRuns is how many of WaitRuns were for them, and KernelLocksErr why they were
+	// not watched, if waits were.
+	KernelLocks    map[kernellock.Flags]kernellock.Total
+	KernelLockRuns uint64
+	KernelLocksErr error
+	Unreadable     []int // processes whose mappings could not be read at the start
 }
 
 // Unwinding counts how the stacks ended that began in one file. The file without a
@@ -104,7 +112,7 @@ func (c *Collector) reportWaits(r *Report) (err error) {
 		Loss{"user space", "no room for a wait's stack", c.replayer.offCPU.stacks.Refused()},
 		Loss{"user space", "wait without its stack", c.replayer.offCPU.missing},
 	)
-	return err
+	return errors.Join(err, c.kernelLocks.report(r))
 }
 
 // unwinding adds up by file: one that was mapped before and after the start of the

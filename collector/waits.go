@@ -33,6 +33,7 @@ type offCPU struct {
 	none   map[string]*jit.Function
 	// missing counts waits whose stack was taken and is not known.
 	missing uint64
+	kernel  *kernelLocks // nil if the kernel's locks are not watched
 }
 
 func newOffCPU(names wait.Names) *offCPU {
@@ -80,7 +81,7 @@ func (r *replayer) stackEvent(s wait.Stack) {
 	if !r.selection.All && !p.Selected && !r.cgroups[s.Thread.Cgroup] {
 		return
 	}
-	s.Kernel = r.offCPU.reasons.Trim(s.Kernel)
+	s.Kernel = r.offCPU.trim(s.Kernel)
 	frames, reason := r.resolve(p, s.Stack)
 	r.offCPU.stacks.Put(s.ID, window.Resolved{
 		Frames: frames, Kernel: len(s.Kernel), Unwind: reason, State: r.offCPU.reasons.State(s.Kernel),
@@ -158,11 +159,5 @@ func (o *offCPU) noStack(e wait.Event) window.Resolved {
 	} else {
 		o.missing++
 	}
-	f := o.none[reason]
-	if f == nil {
-		name := "[no stack: " + reason + "]"
-		f = &jit.Function{Name: name, SystemName: name}
-		o.none[reason] = f
-	}
-	return window.Resolved{Frames: []window.Frame{{Function: f}}, Unwind: "no stack"}
+	return o.unknown(reason)
 }

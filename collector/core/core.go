@@ -146,6 +146,9 @@ var losses = map[bpf.CoreCounter]string{
 	bpf.CoreCounterCOUNTER_MEMORY_FAILED:          "stack memory unreadable, or no room for it",
 	bpf.CoreCounterCOUNTER_FORK_FULL:              "no room for a forked process's mappings",
 	bpf.CoreCounterCOUNTER_WAIT_UNTRACKED:         "no memory for a thread's wait",
+	bpf.CoreCounterCOUNTER_CONTENTION_UNTRACKED:   "wait for a kernel lock nested too deep, or no memory for it",
+	bpf.CoreCounterCOUNTER_CONTENTION_UNMATCHED:   "wait for a kernel lock whose beginning or end was not seen",
+	bpf.CoreCounterCOUNTER_CONTENTION_OWN:         "wait for a kernel lock that the recording itself took",
 }
 
 // Losses returns the counters that stand for something lost, by name. Zeros are

@@ -100,7 +100,7 @@ func (w *Watcher) Forget() error {
 // Asleep gives the stacks of all threads that sleep and were not seen to leave their CPU.
 // Their records are as those of the ring buffer, a stack's memory before it.
 func (w *Watcher) Asleep(record func([]byte)) error {
-	if err := w.walk(w.asleep.FindAsleep, record); err != nil {
+	if err := Walk(w.asleep.FindAsleep, record); err != nil {
 		return fmt.Errorf("looking for threads that sleep: %w", err)
 	}
 	return nil
@@ -114,14 +114,14 @@ func (w *Watcher) Cut(boundary uint64, record func([]byte)) error {
 	if err := w.asleep.Boundary.Set(boundary); err != nil {
 		return fmt.Errorf("cutting waits: %w", err)
 	}
-	if err := w.walk(w.asleep.CutWaits, record); err != nil {
+	if err := Walk(w.asleep.CutWaits, record); err != nil {
 		return fmt.Errorf("cutting waits: %w", err)
 	}
 	return nil
 }
 
-// walk runs a program for every thread, and reads what it writes.
-func (w *Watcher) walk(program *ebpf.Program, record func([]byte)) (err error) {
+// Walk runs a program for every thread, and reads what it writes.
+func Walk(program *ebpf.Program, record func([]byte)) (err error) {
 	iterator, err := link.AttachIter(link.IterOptions{Program: program})
 	if err != nil {
 		return err

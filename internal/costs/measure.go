@@ -47,6 +47,7 @@ func Measure(ctx context.Context, config Config) (*Table, error) {
 		{"samples of real programs", b.foreignPrograms},
 		{"the steps of a sample through user space", b.benchmarks},
 		{"naming a million addresses", b.lookups},
+		{"watching the kernel's locks", b.kernelLocks},
 		{"the start of a recording", b.start},
 		{"recordings of a busy machine", b.recordings},
 		{"the slowdown of a busy machine", b.slowdown},

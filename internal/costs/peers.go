@@ -19,6 +19,10 @@ func Peers(ctx context.Context, config Config) (*Table, error) {
 	if err := b.lookupPeers(ctx); err != nil {
 		return nil, fmt.Errorf("measuring naming beside other tools: %w", err)
 	}
+	b.progress("comparing waits with other tools")
+	if err := b.waitPeers(ctx); err != nil {
+		return nil, fmt.Errorf("comparing waits with other tools: %w", err)
+	}
 	perf, err := FindPerf(ctx, usualFrequency, config.Dir)
 	if err != nil {
 		b.table.skip("perf", err)

@@ -159,6 +159,7 @@ func (s *summary) waits(r collector.Report) {
 	case r.WaitRuns > 0:
 		s.Signals = append(s.Signals, session.Signal{Signal: string(collector.OffCPU), Backend: wait.Backend, Why: "the only one, and it works here"})
 	}
+	s.kernelLocks(r)
 }
 
 // cost measures this process, after all its work is done. What it had done before the
