@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
+	"sync/atomic"
 
 	"github.com/google/pprof/profile"
 
@@ -37,15 +39,16 @@ type loadedBinary struct {
 	addresses map[uint64]resolution
 	strings   map[string]string // of addresses, each to itself
 
-	memory  *int // the cache's
-	own     int  // this binary's part of it
-	counted int  // what own has for table
+	inUse   bool          // by a goroutine; the cache's lock guards it
+	memory  *atomic.Int64 // the cache's
+	own     int           // this binary's part of it
+	counted int           // what own has for table
 }
 
 // grow counts bytes that the binary keeps.
 func (b *loadedBinary) grow(bytes int) {
 	b.own += bytes
-	*b.memory += bytes
+	b.memory.Add(int64(bytes))
 }
 
 func (b *loadedBinary) close() error {
@@ -57,40 +60,47 @@ func (b *loadedBinary) close() error {
 	return err
 }
 
-// A cache keeps the binaries used last, under a bound of number and memory.
+// A cache keeps the binaries used last, under a bound of number and memory. Several
+// goroutines may use it, but each binary only one at a time.
 type cache struct {
+	mu         sync.Mutex
 	byKey      map[string]*list.Element // of *loadedBinary
 	recent     *list.List               // most recently used first
 	unkeyed    []*loadedBinary
 	maxEntries int
 	maxMemory  int
-	memory     *int
+	memory     atomic.Int64
 }
 
-func newCache(maxEntries, maxMemory int) cache {
-	return cache{
-		byKey: make(map[string]*list.Element), recent: list.New(),
-		maxEntries: maxEntries, maxMemory: maxMemory, memory: new(int),
-	}
+func (c *cache) init(maxEntries, maxMemory int) {
+	c.byKey, c.recent = make(map[string]*list.Element), list.New()
+	c.maxEntries, c.maxMemory = maxEntries, maxMemory
 }
 
-// get returns the binary of a build ID, if it is kept.
+// get returns the binary of a build ID, if it is kept. It must be released.
 func (c *cache) get(key string) (*loadedBinary, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	element, ok := c.byKey[key]
 	if !ok {
 		return nil, false
 	}
 	c.recent.MoveToFront(element)
-	return element.Value.(*loadedBinary), true
+	b := element.Value.(*loadedBinary)
+	b.inUse = true
+	return b, true
 }
 
-// add keeps a binary, after making room for it.
+// add keeps a binary, after making room for it. It must be released.
 func (c *cache) add(b *loadedBinary) {
-	for c.recent.Len() > 0 && (c.recent.Len() >= c.maxEntries || *c.memory > c.maxMemory) {
-		c.removeOldest()
-	}
-	b.memory = c.memory
+	b.memory = &c.memory
+	c.drop(func() bool {
+		return c.recent.Len() > 0 && (c.recent.Len() >= c.maxEntries || c.memory.Load() > int64(c.maxMemory))
+	})
 	b.grow(openMemory)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.inUse = true
 	if b.key == "" {
 		c.unkeyed = append(c.unkeyed, b)
 		return
@@ -98,12 +108,35 @@ func (c *cache) add(b *loadedBinary) {
 	c.byKey[b.key] = c.recent.PushFront(b)
 }
 
-// removeOldest closes the binary not used for longest.
-func (c *cache) removeOldest() error {
-	b := c.recent.Remove(c.recent.Back()).(*loadedBinary)
-	delete(c.byKey, b.key)
-	*c.memory -= b.own
-	return b.close()
+// release ends the use of a binary.
+func (c *cache) release(b *loadedBinary) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.inUse = false
+}
+
+// drop closes the binaries not used for longest, as long as there are too many.
+// Closing may write an index, for which nobody else need wait.
+func (c *cache) drop(tooMany func() bool) error {
+	var errs []error
+	for {
+		c.mu.Lock()
+		var oldest *list.Element
+		if tooMany() {
+			for oldest = c.recent.Back(); oldest != nil && oldest.Value.(*loadedBinary).inUse; {
+				oldest = oldest.Prev()
+			}
+		}
+		if oldest == nil {
+			c.mu.Unlock()
+			return errors.Join(errs...)
+		}
+		b := c.recent.Remove(oldest).(*loadedBinary)
+		delete(c.byKey, b.key)
+		c.mu.Unlock()
+		c.memory.Add(-int64(b.own))
+		errs = append(errs, b.close())
+	}
 }
 
 // endCall closes the binaries that must not outlive a call, and restores the
@@ -112,30 +145,24 @@ func (c *cache) removeOldest() error {
 // nothing.
 func (c *cache) endCall() {
 	for _, b := range c.unkeyed {
-		*c.memory -= b.own
+		c.memory.Add(-int64(b.own))
 		b.close()
 	}
 	c.unkeyed = nil
-	for c.recent.Len() > 1 && *c.memory > c.maxMemory {
-		c.removeOldest()
-	}
+	c.drop(func() bool { return c.recent.Len() > 1 && c.memory.Load() > int64(c.maxMemory) })
 }
 
 // clear closes everything.
 func (c *cache) clear() error {
 	c.endCall()
-	var errs []error
-	for c.recent.Len() > 0 {
-		errs = append(errs, c.removeOldest())
-	}
-	return errors.Join(errs...)
+	return c.drop(func() bool { return true })
 }
 
 // errBuildID is wrapped where a file is not the one that was profiled.
 var errBuildID = errors.New("the file is not the one that was profiled")
 
-// open returns the binary of a mapping, from the cache or through Binaries. The
-// Reason goes with an error. A mapping without a build ID is taken as it is, but
+// open returns the binary of a mapping, from the cache or through Binaries; it must be
+// released. The Reason goes with an error. A mapping without a build ID is taken as it is, but
 // not kept for the next call: its file may change.
 func (s *Symbolizer) open(m *profile.Mapping) (*loadedBinary, Reason, error) {
 	if m.BuildID != "" {
@@ -143,7 +170,9 @@ func (s *Symbolizer) open(m *profile.Mapping) (*loadedBinary, Reason, error) {
 			return b, "", nil
 		}
 	}
+	s.opening.Lock()
 	r, size, err := s.config.Binaries.Binary(m)
+	s.opening.Unlock()
 	if err != nil {
 		return nil, NotOpened, fmt.Errorf("opening the binary: %w", err)
 	}
@@ -171,7 +200,9 @@ func (s *Symbolizer) openDebug(b *loadedBinary, m *profile.Mapping) {
 	if s.config.DebugFiles == nil || b.file.HasContents(".debug_info") {
 		return
 	}
+	s.opening.Lock()
 	r, size, err := s.config.DebugFiles.DebugFile(m, b.file.DebugLink())
+	s.opening.Unlock()
 	if err != nil {
 		return
 	}

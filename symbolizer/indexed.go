@@ -70,13 +70,13 @@ func fileIdentity(r io.ReaderAt) (string, bool) {
 
 // nameByIndex names what the index of a binary can name, and returns the locations
 // that must be looked up otherwise: all of them if there is none.
-func (s *Symbolizer) nameByIndex(ctx context.Context, n *namer, r binaryResolver, locations []*profile.Location, stats *BinaryStatistics) ([]*profile.Location, error) {
+func (s *Symbolizer) nameByIndex(ctx context.Context, l indexLookup, r binaryResolver, locations []*profile.Location) ([]*profile.Location, error) {
 	x := &r.binary.indexed
 	x.asked += len(locations)
 	if !s.openIndex(ctx, r) {
 		return locations, ctx.Err()
 	}
-	l := indexLookup{indexed: x, namer: n, stats: stats, room: &s.room}
+	l.indexed = x
 	rest, err := l.name(ctx, r, locations)
 	x.file.Rest()
 	if errors.Is(err, index.ErrDamaged) {

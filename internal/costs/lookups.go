@@ -70,7 +70,7 @@ func (b *bench) lookup(ctx context.Context, c corpus) (speed, error) {
 	for range repetitions {
 		dir := filepath.Join(b.config.Dir, "indexes")
 		for _, to := range []*[]float64{&cold, &warm} {
-			took, err := nameAll(ctx, c, dir)
+			took, err := nameAll(ctx, c, dir, runtime.GOMAXPROCS(0))
 			if err != nil {
 				return speed{}, err
 			}
@@ -109,7 +109,7 @@ func (openFiles) Binary(m *profile.Mapping) (io.ReaderAt, int64, error) {
 
 // nameAll names a profile of all addresses, from opening the first binary to writing
 // the last index.
-func nameAll(ctx context.Context, c corpus, dir string) (took time.Duration, err error) {
+func nameAll(ctx context.Context, c corpus, dir string, workers int) (took time.Duration, err error) {
 	p := c.profile()
 	runtime.GC() // what was left before is not part of it
 	start := time.Now()
@@ -118,7 +118,7 @@ func nameAll(ctx context.Context, c corpus, dir string) (took time.Duration, err
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, folder.Close()) }()
-	s := symbolizer.New(symbolizer.Config{Binaries: openFiles{}, Indexes: folder, MaxBinaries: corpusBinaries, MaxIndexed: 4_000_000})
+	s := symbolizer.New(symbolizer.Config{Binaries: openFiles{}, Indexes: folder, MaxBinaries: corpusBinaries, MaxIndexed: 4_000_000, Workers: workers})
 	stats, err := s.Symbolize(ctx, p)
 	if err := errors.Join(err, s.Close()); err != nil {
 		return 0, err
