@@ -26,6 +26,7 @@ type indexed struct {
 
 	names   map[uint32]string // by number of the function: names that file lacks
 	saved   bool              // the folder has the file
+	put     bool              // it was put there with all names so far; file is nil until it is needed again
 	partial bool              // the index is, or will be, of what was asked for only
 	asked   int               // addresses, so far
 }
@@ -98,12 +99,14 @@ func (s *Symbolizer) openIndex(ctx context.Context, r binaryResolver) bool {
 	if s.config.Indexes == nil || x.source == "" {
 		return false
 	}
-	if x.folder == nil {
+	if x.folder == nil || x.put && x.file == nil {
 		x.folder, x.id, x.names = s.config.Indexes, b.file.BuildID(), map[uint32]string{}
 		// One that cannot be read is made anew, and then replaces it.
 		if x.file, _ = x.folder.Get(x.id, x.source); x.file != nil {
 			x.saved, x.partial = true, x.file.Partial()
-			b.grow(x.file.Memory())
+			if !x.put { // else it was counted when it was made
+				b.grow(x.file.Memory())
+			}
 		}
 	}
 	if x.file != nil && !(x.partial && x.worthAll(r.mapping)) {
@@ -120,7 +123,7 @@ func (s *Symbolizer) openIndex(ctx context.Context, r binaryResolver) bool {
 	if x.file != nil {
 		x.file.Close()
 	}
-	x.file, x.saved, x.names = whole, false, map[uint32]string{}
+	x.file, x.saved, x.put, x.names = whole, false, false, map[uint32]string{}
 	b.grow(x.file.Memory())
 	return true
 }
@@ -186,22 +189,19 @@ func (b *loadedBinary) readingTable() *debuginfo.Table {
 }
 
 // save puts an index that was made into the folder, with the names that were asked
-// for, and goes on with that file instead of its image in memory.
+// for, and gives its image in memory up: the file is opened when it is needed again.
 func (x *indexed) save() {
 	if x.saved || x.file == nil {
 		return
 	}
 	x.saved = true // or not at all: what fails once fails again
-	if !x.put() {
-		return
-	}
-	if file, err := x.folder.Get(x.id, x.source); err == nil && file != nil {
-		x.file, x.names = file, map[uint32]string{}
+	if x.put = x.write(); x.put {
+		x.file, x.names = nil, nil
 	}
 }
 
-// put writes the index with all names.
-func (x *indexed) put() bool {
+// write writes the index with all names.
+func (x *indexed) write() bool {
 	image, err := x.file.WithNames(x.names)
 	if err != nil {
 		return false
@@ -257,7 +257,7 @@ func (x *indexed) close() error {
 		return nil
 	}
 	if len(x.names) > fewNames && !x.partial {
-		x.put()
+		x.write()
 	}
 	err := x.file.Close()
 	x.file, x.names = nil, nil
