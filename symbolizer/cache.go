@@ -27,9 +27,9 @@ type loadedBinary struct {
 	file *binary.File
 
 	debug  *binary.File // its separate debug file; nil if there is none
-	code   opened
-	more   opened    // of debug
-	closer io.Closer // closes both; nil if the readers need no closing
+	code   *pages       // of file; they rest while the binary is not in use
+	more   *pages       // of debug
+	closer io.Closer    // closes both; nil if the readers need no closing
 
 	table  *debuginfo.Table // nil until it is needed
 	reason Reason           // why what table does not cover has no name
@@ -110,6 +110,10 @@ func (c *cache) add(b *loadedBinary) {
 
 // release ends the use of a binary.
 func (c *cache) release(b *loadedBinary) {
+	b.code.rest()
+	if b.more != nil {
+		b.more.rest()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b.inUse = false
@@ -177,7 +181,7 @@ func (s *Symbolizer) open(m *profile.Mapping) (*loadedBinary, Reason, error) {
 		return nil, NotOpened, fmt.Errorf("opening the binary: %w", err)
 	}
 	b := &loadedBinary{key: m.BuildID, closer: closers{r}}
-	b.code = opened{r, size}
+	b.code = newPages(r, size)
 	if b.file, err = binary.Open(r, size); err != nil {
 		return nil, NotELF, errors.Join(err, b.close())
 	}
@@ -187,10 +191,17 @@ func (s *Symbolizer) open(m *profile.Mapping) (*loadedBinary, Reason, error) {
 	}
 	s.openDebug(b, m)
 	if m.BuildID != "" {
-		b.indexed.source = sourceOf(b.file, r, b.more.reader)
+		b.indexed.source = sourceOf(b.file, r, b.moreReader())
 	}
 	s.cache.add(b)
 	return b, "", nil
+}
+
+func (b *loadedBinary) moreReader() io.ReaderAt {
+	if b.more == nil {
+		return nil
+	}
+	return b.more.r
 }
 
 // openDebug opens the separate debug file of a binary that has no debug information
@@ -208,14 +219,17 @@ func (s *Symbolizer) openDebug(b *loadedBinary, m *profile.Mapping) {
 	}
 	b.closer = closers{b.closer, r}
 	if debug, err := binary.OpenDebug(r, size, b.file); err == nil {
-		b.debug, b.more = debug, opened{r, size}
+		b.debug, b.more = debug, newPages(r, size)
 	}
 }
 
-// opened is a file as whoever opened it gave it.
-type opened struct {
-	reader io.ReaderAt
-	size   int64
+// open opens what is known of the binary's code.
+func (b *loadedBinary) open() *debuginfo.Table {
+	var o debuginfo.Options
+	if b.debug != nil {
+		o.Debug = b.debug.Through(b.more)
+	}
+	return debuginfo.Open(b.file.Through(b.code), o)
 }
 
 // closers closes those of its elements that can be closed.

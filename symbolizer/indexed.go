@@ -13,7 +13,6 @@ import (
 	"github.com/google/pprof/profile"
 
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
-	"github.com/narrows-profiler/narrows/symbolizer/binary/debuginfo"
 	"github.com/narrows-profiler/narrows/symbolizer/index"
 )
 
@@ -144,8 +143,8 @@ func (x *indexed) worthAll(m *profile.Mapping) bool { return uint64(x.asked)*5 >
 // one: a binary of which something could not be read is asked itself, so that it can
 // tell what.
 func (s *Symbolizer) makeIndex(ctx context.Context, b *loadedBinary) *index.Index {
-	table := b.readingTable()
-	if table == nil || table.Empty() || len(table.Problems()) > 0 {
+	table := b.open()
+	if table.Empty() || len(table.Problems()) > 0 {
 		return nil
 	}
 	builder := index.Builder{MaxRanges: s.config.MaxIndexed}
@@ -170,22 +169,6 @@ func (s *Symbolizer) makeIndex(ctx context.Context, b *loadedBinary) *index.Inde
 		return nil
 	}
 	return x
-}
-
-// readingTable opens what is known about a binary for reading all of it, nil if that
-// fails.
-func (b *loadedBinary) readingTable() *debuginfo.Table {
-	code, err := binary.Open(newPages(b.code.reader, b.code.size), b.code.size)
-	if err != nil {
-		return nil
-	}
-	var o debuginfo.Options
-	if b.debug != nil {
-		if o.Debug, err = binary.OpenDebug(newPages(b.more.reader, b.more.size), b.more.size, code); err != nil {
-			return nil
-		}
-	}
-	return debuginfo.Open(code, o)
 }
 
 // save puts an index that was made into the folder, with the names that were asked

@@ -10,8 +10,8 @@ const (
 	pageCount = 32
 )
 
-// pages reads a file in pages and keeps those read last: making an index reads each of
-// a hundred thousand names by itself.
+// pages reads a file in pages and keeps those read last: naming reads each of a hundred
+// thousand names by itself.
 type pages struct {
 	r    io.ReaderAt
 	size int64
@@ -22,6 +22,9 @@ type pages struct {
 }
 
 func newPages(r io.ReaderAt, size int64) *pages { return &pages{r: r, size: size} }
+
+// rest gives the memory back; the pages can still be used.
+func (p *pages) rest() { clear(p.kept[:]) }
 
 // ReadAt is io.ReaderAt's, but not safe for concurrent use.
 func (p *pages) ReadAt(data []byte, off int64) (int, error) {

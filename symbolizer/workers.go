@@ -87,6 +87,8 @@ func (s *Symbolizer) name(ctx context.Context, g *mappingGroup, room *room) erro
 			return err
 		}
 	}
+	// Neighbours are of one unit of compilation, which is read for the first of them.
+	unnamed = slices.SortedStableFunc(slices.Values(unnamed), func(a, b *profile.Location) int { return cmp.Compare(a.Address, b.Address) })
 	for i, l := range unnamed {
 		if i%256 == 0 && ctx.Err() != nil {
 			return ctx.Err()

@@ -64,6 +64,13 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 	return f, nil
 }
 
+// Through returns the same file, read through another reader of its bytes.
+func (f *File) Through(r io.ReaderAt) *File {
+	other := *f
+	other.r = r
+	return &other
+}
+
 // A header holds the fields of the ELF header that locate the other headers.
 type header struct {
 	programOffset, sectionOffset uint64
