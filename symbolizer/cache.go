@@ -12,6 +12,7 @@ import (
 
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
 	"github.com/narrows-profiler/narrows/symbolizer/binary/debuginfo"
+	"github.com/narrows-profiler/narrows/symbolizer/index"
 )
 
 // entryMemory is about what an entry of a map and its frame take besides their
@@ -30,6 +31,9 @@ type loadedBinary struct {
 	code   *pages       // of file; they rest while the binary is not in use
 	more   *pages       // of debug
 	closer io.Closer    // closes both; nil if the readers need no closing
+
+	folder    *index.Folder // also for scratch files; nil if there is none
+	scratches []*scratch
 
 	table  *debuginfo.Table // nil until it is needed
 	reason Reason           // why what table does not cover has no name
@@ -53,7 +57,7 @@ func (b *loadedBinary) grow(bytes int) {
 
 func (b *loadedBinary) close() error {
 	b.learn()
-	err := b.indexed.close()
+	err := errors.Join(b.indexed.close(), b.closeScratches(0))
 	if b.closer != nil {
 		err = errors.Join(err, b.closer.Close())
 	}
@@ -110,10 +114,7 @@ func (c *cache) add(b *loadedBinary) {
 
 // release ends the use of a binary.
 func (c *cache) release(b *loadedBinary) {
-	b.code.rest()
-	if b.more != nil {
-		b.more.rest()
-	}
+	b.rest()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b.inUse = false
@@ -180,7 +181,7 @@ func (s *Symbolizer) open(m *profile.Mapping) (*loadedBinary, Reason, error) {
 	if err != nil {
 		return nil, NotOpened, fmt.Errorf("opening the binary: %w", err)
 	}
-	b := &loadedBinary{key: m.BuildID, closer: closers{r}}
+	b := &loadedBinary{key: m.BuildID, closer: closers{r}, folder: s.config.Indexes}
 	b.code = newPages(r, size)
 	if b.file, err = binary.Open(r, size); err != nil {
 		return nil, NotELF, errors.Join(err, b.close())
@@ -225,11 +226,17 @@ func (s *Symbolizer) openDebug(b *loadedBinary, m *profile.Mapping) {
 
 // open opens what is known of the binary's code.
 func (b *loadedBinary) open() *debuginfo.Table {
+	through := func(f *binary.File, p *pages) *binary.File {
+		if f = f.Through(p); b.folder != nil {
+			f = f.WithScratch(b.newScratch)
+		}
+		return f
+	}
 	var o debuginfo.Options
 	if b.debug != nil {
-		o.Debug = b.debug.Through(b.more)
+		o.Debug = through(b.debug, b.more)
 	}
-	return debuginfo.Open(b.file.Through(b.code), o)
+	return debuginfo.Open(through(b.file, b.code), o)
 }
 
 // closers closes those of its elements that can be closed.

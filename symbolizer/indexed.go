@@ -27,6 +27,7 @@ type indexed struct {
 	saved   bool              // the folder has the file
 	put     bool              // it was put there with all names so far; file is nil until it is needed again
 	partial bool              // the index is, or will be, of what was asked for only
+	large   bool              // it cannot be of all code
 	asked   int               // addresses, so far
 }
 
@@ -108,14 +109,18 @@ func (s *Symbolizer) openIndex(ctx context.Context, r binaryResolver) bool {
 			}
 		}
 	}
-	if x.file != nil && !(x.partial && x.worthAll(r.mapping)) {
+	if x.file != nil && !(x.partial && !x.large && x.worthAll(r.mapping)) {
 		return true
 	}
-	if x.partial = !plain(b) && !x.worthAll(r.mapping); x.partial {
-		return false
+	if x.partial = x.large || !plain(b) && !x.worthAll(r.mapping); x.partial {
+		return x.file != nil
 	}
-	whole := s.makeIndex(ctx, b)
-	if whole == nil {
+	whole, err := s.makeIndex(ctx, b)
+	if errors.Is(err, index.ErrTooLarge) {
+		x.partial, x.large = true, true
+		return x.file != nil
+	}
+	if err != nil {
 		x.source = "" // not to be tried again
 		return false
 	}
@@ -139,13 +144,21 @@ func plain(b *loadedBinary) bool {
 // five pieces of code of one line, which have about ten bytes.
 func (x *indexed) worthAll(m *profile.Mapping) bool { return uint64(x.asked)*5 >= (m.Limit-m.Start)/10 }
 
-// makeIndex makes the index of all code of a binary, or returns nil if it cannot have
-// one: a binary of which something could not be read is asked itself, so that it can
-// tell what.
-func (s *Symbolizer) makeIndex(ctx context.Context, b *loadedBinary) *index.Index {
+// errNoIndex says that a binary cannot have an index.
+var errNoIndex = errors.New("no index can be made")
+
+// makeIndex makes the index of all code of a binary. A binary of which something could
+// not be read cannot have one: it is asked itself, so that it can tell what. The error
+// wraps index.ErrTooLarge if only some of the code can be indexed.
+func (s *Symbolizer) makeIndex(ctx context.Context, b *loadedBinary) (*index.Index, error) {
+	kept := len(b.scratches)
+	defer b.closeScratches(kept) // nothing is lost with them
 	table := b.open()
 	if table.Empty() || len(table.Problems()) > 0 {
-		return nil
+		return nil, errNoIndex
+	}
+	if n := table.Symbols(); n > s.config.MaxIndexed {
+		return nil, fmt.Errorf("%d symbols: %w", n, index.ErrTooLarge)
 	}
 	builder := index.Builder{MaxRanges: s.config.MaxIndexed}
 	count := 0
@@ -157,18 +170,14 @@ func (s *Symbolizer) makeIndex(ctx context.Context, b *loadedBinary) *index.Inde
 			err = ctx.Err()
 		}
 		if err != nil {
-			return nil
+			return nil, err
 		}
 	}
 	image, err := builder.Image(b.indexed.id, b.indexed.folder.Source(b.indexed.source))
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	x, err := index.Open(bytes.NewReader(image), int64(len(image)))
-	if err != nil {
-		return nil
-	}
-	return x
+	return index.Open(bytes.NewReader(image), int64(len(image)))
 }
 
 // save puts an index that was made into the folder, with the names that were asked

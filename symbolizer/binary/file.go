@@ -27,6 +27,7 @@ type File struct {
 	programs []program
 	sections []section // nil where the file has none or they are unusable
 	buildIDs buildIDs
+	scratch  func() (Scratch, error) // where large decompressed sections go; nil for memory
 }
 
 // A program is one row of the program header table.

@@ -163,30 +163,26 @@ func (b *Builder) leaf(r elf.Range) (uint32, error) {
 	return b.node(node{l.function, line(r.Line), l.made.caller})
 }
 
-// symbol returns the node of code of which only the function is known. It is made once
-// for each scope, without looking for one that is the same: all code of a binary without
-// debug information is such, and nearly all of its names are different.
+// symbol returns the node of code of which only the function is known, without looking
+// for one that is the same: all code of a binary without debug information is such, and
+// nearly all of its names are different. Nothing else is kept of it.
 func (b *Builder) symbol(s *elf.Scope) (uint32, error) {
-	made, ok := b.scopes[s]
-	if ok && made.leaf != none {
-		return made.leaf, nil
+	l := &b.last
+	if l.set && l.scope == s && l.made.leaf != none {
+		return l.made.leaf, nil
 	}
-	var err error
-	if !ok {
-		made.caller = none
-		if made.name, err = appendString(&b.text, elf.Printable(s.Function)); err != nil {
-			return 0, err
-		}
+	name, err := appendString(&b.text, elf.Printable(s.Function))
+	if err != nil {
+		return 0, err
 	}
-	row := functionRow{system: made.name, line: line(s.StartLine) | uint32(s.Source)<<sourceBits}
 	if len(b.rows) >= maxFunctions || len(b.nodes) >= maxRanges {
 		return 0, fmt.Errorf("%d functions, %d nodes: %w", len(b.rows), len(b.nodes), ErrTooLarge)
 	}
-	made.leaf = uint32(len(b.nodes))
+	leaf := uint32(len(b.nodes))
 	b.nodes = append(b.nodes, node{uint32(len(b.rows)), 0, none})
-	b.rows = append(b.rows, row)
-	b.scopes[s] = made
-	return made.leaf, nil
+	b.rows = append(b.rows, functionRow{system: name, line: line(s.StartLine) | uint32(s.Source)<<sourceBits})
+	*l = lastRange{scope: s, made: scope{name: name, caller: none, leaf: leaf}, function: b.nodes[leaf].function, set: true}
+	return leaf, nil
 }
 
 // scope makes what ranges of a scope share: its name and the node of its caller.

@@ -191,6 +191,19 @@ func (f *Folder) put(buildID string, image []byte) error {
 	return nil
 }
 
+// Scratch makes a file without a name, which is gone when it is closed.
+func (f *Folder) Scratch() (*os.File, error) {
+	name := partialPrefix + rand.Text()[:12]
+	file, err := f.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("making a scratch file: %w", err)
+	}
+	if err := f.root.Remove(name); err != nil {
+		return nil, errors.Join(fmt.Errorf("making a scratch file: %w", err), file.Close())
+	}
+	return file, nil
+}
+
 // makeRoom counts the bytes of a file to come, and removes others for it if need be.
 func (f *Folder) makeRoom(bytes int64) error {
 	f.mu.Lock()

@@ -49,7 +49,9 @@ func Open(code *binary.File, o Options) *Table {
 	if t.usable(err, binary.ErrNoGoTable) {
 		t.golang = golang
 	}
-	t.openDWARF(code, o)
+	if !t.allGo(code) {
+		t.openDWARF(code, o)
+	}
 	t.openSymbols(code, o)
 	t.openStubs(code)
 	return t
@@ -62,6 +64,23 @@ func (t *Table) usable(err, none error) bool {
 		t.problems = append(t.problems, err)
 	}
 	return err == nil
+}
+
+// allGo tells whether Go's table covers all of the code, so that nobody would ask DWARF,
+// which Go's linker compresses: of a large program it takes 20 MB of memory. C code in a
+// Go program comes with at least its start files, which are longer than padding.
+func (t *Table) allGo(code *binary.File) bool {
+	const padding = 64
+	if t.golang == nil {
+		return false
+	}
+	low, high := t.golang.Reach()
+	for s := range code.Code() {
+		if s.Low+padding < low || s.High > high+padding {
+			return false
+		}
+	}
+	return true
 }
 
 // openDWARF takes the debug information of the binary, or else of the debug file.
@@ -122,6 +141,15 @@ func (t *Table) Problems() []error {
 		problems = append(problems, fmt.Errorf("names of %d functions: %w", c.Elsewhere, ErrElsewhere))
 	}
 	return problems
+}
+
+// Symbols is how many functions the symbol tables have, about.
+func (t *Table) Symbols() int {
+	n := 0
+	for _, s := range t.symbols {
+		n += s.table.Len()
+	}
+	return n
 }
 
 // Empty reports whether no source was found that could name anything.
