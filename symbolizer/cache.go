@@ -27,10 +27,13 @@ type loadedBinary struct {
 	key  string // build ID; "" if it must not outlive the call
 	file *binary.File
 
-	debug  *binary.File // its separate debug file; nil if there is none
-	code   *pages       // of file; they rest while the binary is not in use
-	more   *pages       // of debug
-	closer io.Closer    // closes both; nil if the readers need no closing
+	debug      *binary.File // its separate debug file; nil if there is none
+	supplement *binary.File // of the debug information; nil if there is none
+
+	// The same files, read in pages; they rest while the binary is not in use.
+	codePages, debugPages, supplementPages *pages
+
+	closer io.Closer // closes all of them; nil if the readers need no closing
 
 	folder    *index.Folder // also for scratch files; nil if there is none
 	scratches []*scratch
@@ -182,7 +185,7 @@ func (s *Symbolizer) open(m *profile.Mapping) (*loadedBinary, Reason, error) {
 		return nil, NotOpened, fmt.Errorf("opening the binary: %w", err)
 	}
 	b := &loadedBinary{key: m.BuildID, closer: closers{r}, folder: s.config.Indexes}
-	b.code = newPages(r, size)
+	b.codePages = newPages(r, size)
 	if b.file, err = binary.Open(r, size); err != nil {
 		return nil, NotELF, errors.Join(err, b.close())
 	}
@@ -191,18 +194,35 @@ func (s *Symbolizer) open(m *profile.Mapping) (*loadedBinary, Reason, error) {
 		return nil, BuildIDDiffers, errors.Join(err, b.close())
 	}
 	s.openDebug(b, m)
+	s.openSupplement(b, m)
 	if m.BuildID != "" {
-		b.indexed.source = sourceOf(b.file, r, b.moreReader())
+		b.indexed.source = b.source()
 	}
 	s.cache.add(b)
 	return b, "", nil
 }
 
-func (b *loadedBinary) moreReader() io.ReaderAt {
-	if b.more == nil {
-		return nil
+// openSupplement opens the file that the debug information of a binary refers to, if
+// there is one.
+func (s *Symbolizer) openSupplement(b *loadedBinary, m *profile.Mapping) {
+	from := b.file
+	if b.debug != nil {
+		from = b.debug
 	}
-	return b.more.r
+	link, ok := from.SupplementLink()
+	if s.config.Supplements == nil || !ok {
+		return
+	}
+	s.opening.Lock()
+	r, size, err := s.config.Supplements.Supplement(m, link)
+	s.opening.Unlock()
+	if err != nil {
+		return
+	}
+	b.closer = closers{b.closer, r}
+	if f, err := binary.OpenSupplement(r, size, link); err == nil {
+		b.supplement, b.supplementPages = f, newPages(r, size)
+	}
 }
 
 // openDebug opens the separate debug file of a binary that has no debug information
@@ -220,7 +240,7 @@ func (s *Symbolizer) openDebug(b *loadedBinary, m *profile.Mapping) {
 	}
 	b.closer = closers{b.closer, r}
 	if debug, err := binary.OpenDebug(r, size, b.file); err == nil {
-		b.debug, b.more = debug, newPages(r, size)
+		b.debug, b.debugPages = debug, newPages(r, size)
 	}
 }
 
@@ -234,9 +254,12 @@ func (b *loadedBinary) open() *debuginfo.Table {
 	}
 	var o debuginfo.Options
 	if b.debug != nil {
-		o.Debug = through(b.debug, b.more)
+		o.Debug = through(b.debug, b.debugPages)
 	}
-	return debuginfo.Open(through(b.file, b.code), o)
+	if b.supplement != nil {
+		o.Supplement = through(b.supplement, b.supplementPages)
+	}
+	return debuginfo.Open(through(b.file, b.codePages), o)
 }
 
 // closers closes those of its elements that can be closed.

@@ -31,24 +31,29 @@ type indexed struct {
 	asked   int               // addresses, so far
 }
 
-// sourceOf says what an index is made from: the very files, by what nobody but root
+// source says what an index is made from: the very files, by what nobody but root
 // can forge. A build ID does not tell: any program may carry that of another, and
 // would give its names to all later recordings. It is "" where the files are not
 // known, or the build ID is not one.
-func sourceOf(file *binary.File, code, debug io.ReaderAt) string {
-	if strings.HasPrefix(file.BuildID(), binary.ContentPrefix) {
+func (b *loadedBinary) source() string {
+	if strings.HasPrefix(b.file.BuildID(), binary.ContentPrefix) {
 		return ""
 	}
-	source, ok := fileIdentity(code)
-	if debug != nil && ok {
-		var more string
-		more, ok = fileIdentity(debug)
-		source += ", debug file " + more
+	var files []string
+	for _, part := range []struct {
+		name  string
+		pages *pages
+	}{{"", b.codePages}, {"debug file ", b.debugPages}, {"supplementary file ", b.supplementPages}} {
+		if part.pages == nil {
+			continue
+		}
+		identity, ok := fileIdentity(part.pages.r)
+		if !ok {
+			return ""
+		}
+		files = append(files, part.name+identity)
 	}
-	if !ok {
-		return ""
-	}
-	return source
+	return strings.Join(files, ", ")
 }
 
 // fileIdentity tells files apart: by device, inode, the time of the last change, and

@@ -59,9 +59,10 @@ func (b *loadedBinary) closeScratches(kept int) error {
 
 // rest gives the memory of pages back while the binary is not in use.
 func (b *loadedBinary) rest() {
-	b.code.rest()
-	if b.more != nil {
-		b.more.rest()
+	for _, p := range []*pages{b.codePages, b.debugPages, b.supplementPages} {
+		if p != nil {
+			p.rest()
+		}
 	}
 	for _, s := range b.scratches {
 		s.pages.rest()

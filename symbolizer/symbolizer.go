@@ -38,6 +38,15 @@ type DebugFiles interface {
 	DebugFile(m *profile.Mapping, want binary.DebugLink) (r io.ReaderAt, size int64, err error)
 }
 
+// Supplements finds the supplementary files that debug information refers to. The
+// privileged side implements it; it decides where to look.
+type Supplements interface {
+	// Supplement returns the bytes of the file that want means and how many there are.
+	// m is the mapping of the binary. The reader is used and closed like that of a
+	// binary. An error says that there is none.
+	Supplement(m *profile.Mapping, want binary.SupplementLink) (r io.ReaderAt, size int64, err error)
+}
+
 // A Config says what a Symbolizer names frames with.
 type Config struct {
 	// Binaries opens binaries. With nil, no native frame is named.
@@ -45,6 +54,9 @@ type Config struct {
 	// DebugFiles finds debug information outside of binaries. With nil, none is
 	// looked for.
 	DebugFiles DebugFiles
+	// Supplements finds what dwz moved out of debug information. With nil, it is not
+	// looked for.
+	Supplements Supplements
 	// Kernel names kernel frames; it must be of the kernel, and of the boot,
 	// that was profiled. With nil, none is named.
 	Kernel *kallsyms.Table
@@ -57,8 +69,8 @@ type Config struct {
 	// each. 0 means 500,000.
 	MaxIndexed int
 	// Workers is how many binaries are named at once; 0 means 1. Each may take as much
-	// memory as one alone. Binaries and DebugFiles are asked by one goroutine at a time,
-	// but readers are read and closed by several.
+	// memory as one alone. Files are asked for by one goroutine at a time, but
+	// readers are read and closed by several.
 	Workers int
 	// MaxBinaries bounds how many binaries are kept open between calls; 0
 	// means 128.
@@ -74,7 +86,7 @@ type Config struct {
 type Symbolizer struct {
 	config  Config
 	cache   cache
-	opening sync.Mutex // held while Binaries or DebugFiles are asked
+	opening sync.Mutex // held while files are asked for
 }
 
 // New returns a Symbolizer. Close it to close the binaries it has open.

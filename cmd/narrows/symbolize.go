@@ -82,7 +82,7 @@ func (c *symbolizeCommand) Run(ctx context.Context, s streams) error {
 		defer folder.Close()
 	}
 	names := symbolizer.New(symbolizer.Config{
-		Binaries: finder, DebugFiles: finder, Indexes: folder, MaxIndexed: maxIndexed,
+		Binaries: finder, DebugFiles: finder, Supplements: finder, Indexes: folder, MaxIndexed: maxIndexed,
 		Workers: runtime.GOMAXPROCS(0),
 	})
 	statistics, err := names.Symbolize(ctx, p)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // ErrNotELF is what Open wraps when the file is no ELF executable or shared
@@ -81,6 +82,10 @@ type header struct {
 }
 
 func (f *File) readHeader() (header, error) {
+	return f.readHeaderOf(typeExecutable, typeSharedObject)
+}
+
+func (f *File) readHeaderOf(kinds ...uint16) (header, error) {
 	var ident [64]byte
 	n, err := f.r.ReadAt(ident[:min(uint64(len(ident)), f.size)], 0)
 	if n < 52 {
@@ -110,7 +115,7 @@ func (f *File) readHeader() (header, error) {
 	default:
 		return header{}, fmt.Errorf("class %d: %w", ident[classOffset], ErrNotELF)
 	}
-	if kind := f.order.Uint16(ident[16:]); kind != typeExecutable && kind != typeSharedObject {
+	if kind := f.order.Uint16(ident[16:]); !slices.Contains(kinds, kind) {
 		return header{}, fmt.Errorf("file type %d: %w", kind, ErrNotELF)
 	}
 	f.machine = f.order.Uint16(ident[18:])

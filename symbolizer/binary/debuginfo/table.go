@@ -20,6 +20,9 @@ type Options struct {
 	// Debug is the separate file with the binary's debug information, opened with
 	// binary.OpenDebug, or nil.
 	Debug *binary.File
+	// Supplement is the file that the debug information refers to by its
+	// SupplementLink, opened with binary.OpenSupplement, or nil.
+	Supplement *binary.File
 	// MaxMemory bounds the bytes that decompressed sections and parsed units take
 	// at one time, about; 0 means 64 MiB. What does not fit has the names that the
 	// symbols have. Only compressed sections, and single units, can be so large:
@@ -92,6 +95,11 @@ func (t *Table) openDWARF(code *binary.File, o Options) {
 		data, err := dwarf.Open(f, o.MaxMemory)
 		if t.usable(err, dwarf.ErrNone) {
 			t.dwarf = data
+			if o.Supplement != nil {
+				if err := data.SetSupplement(o.Supplement); err != nil {
+					t.problems = append(t.problems, err)
+				}
+			}
 		}
 	}
 }
@@ -119,7 +127,7 @@ func (t *Table) openSymbols(code *binary.File, o Options) {
 }
 
 // ErrElsewhere is what a problem wraps where debug information refers to files that
-// are not followed: .dwo files, and the supplementary files that dwz makes.
+// are not followed: .dwo files, and supplementary files, made by dwz, that are not there.
 var ErrElsewhere = errors.New("debug information in another file")
 
 // Problems tells what could not be read of the binary so far: errors that wrap

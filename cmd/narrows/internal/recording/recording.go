@@ -77,8 +77,9 @@ func Start(ctx context.Context, config collector.Config, sink Sink, options ...O
 		return nil, errors.Join(fmt.Errorf("starting the recording: %w", err), r.closeServers())
 	}
 	r.collector = c
+	debug := debugFiles{ctx, c, r.servers}
 	r.symbolizer = symbolizer.New(symbolizer.Config{
-		Binaries: mapped{c}, DebugFiles: debugFiles{ctx, c, r.servers}, Kernel: kernel, Indexes: r.indexes,
+		Binaries: mapped{c}, DebugFiles: debug, Supplements: debug, Kernel: kernel, Indexes: r.indexes,
 		MaxMemory: maxNames, MaxIndexed: maxIndexed,
 	})
 	r.consumer.Go(func() { r.consume(ctx) })
