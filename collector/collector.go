@@ -294,6 +294,12 @@ func (c *Collector) DebugFile(m *profile.Mapping) (io.ReaderAt, int64, error) {
 	return c.binaries.DebugFile(m.File, m.BuildID)
 }
 
+// Supplement gives the bytes of the supplementary file that the debug information of the
+// file behind a mapping refers to, if there is one.
+func (c *Collector) Supplement(m *profile.Mapping) (io.ReaderAt, int64, error) {
+	return c.binaries.Supplement(m.File, m.BuildID)
+}
+
 // Stop ends the recording, delivers the last window, detaches everything and says
 // how it went. The files that Binary gives stay open until Close.
 func (c *Collector) Stop() (Report, error) {

@@ -15,7 +15,7 @@ type Config struct {
 	// memory is shorter.
 	Window time.Duration
 	// UnwindMemory is how many bytes of unwind tables the kernel may hold; 0 is the
-	// default of 32 MB. What does not fit is unwound in user space, which is slower.
+	// default of 24 MB. What does not fit is unwound in user space, which is slower.
 	UnwindMemory int
 	// Waits records where threads wait, beside what they run.
 	Waits bool

@@ -13,7 +13,6 @@ import (
 	"github.com/google/pprof/profile"
 
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
-	"github.com/narrows-profiler/narrows/symbolizer/binary/debuginfo"
 	"github.com/narrows-profiler/narrows/symbolizer/index"
 )
 
@@ -26,28 +25,35 @@ type indexed struct {
 
 	names   map[uint32]string // by number of the function: names that file lacks
 	saved   bool              // the folder has the file
+	put     bool              // it was put there with all names so far; file is nil until it is needed again
 	partial bool              // the index is, or will be, of what was asked for only
+	large   bool              // it cannot be of all code
 	asked   int               // addresses, so far
 }
 
-// sourceOf says what an index is made from: the very files, by what nobody but root
+// source says what an index is made from: the very files, by what nobody but root
 // can forge. A build ID does not tell: any program may carry that of another, and
 // would give its names to all later recordings. It is "" where the files are not
 // known, or the build ID is not one.
-func sourceOf(file *binary.File, code, debug io.ReaderAt) string {
-	if strings.HasPrefix(file.BuildID(), binary.ContentPrefix) {
+func (b *loadedBinary) source() string {
+	if strings.HasPrefix(b.file.BuildID(), binary.ContentPrefix) {
 		return ""
 	}
-	source, ok := fileIdentity(code)
-	if debug != nil && ok {
-		var more string
-		more, ok = fileIdentity(debug)
-		source += ", debug file " + more
+	var files []string
+	for _, part := range []struct {
+		name  string
+		pages *pages
+	}{{"", b.codePages}, {"debug file ", b.debugPages}, {"supplementary file ", b.supplementPages}} {
+		if part.pages == nil {
+			continue
+		}
+		identity, ok := fileIdentity(part.pages.r)
+		if !ok {
+			return ""
+		}
+		files = append(files, part.name+identity)
 	}
-	if !ok {
-		return ""
-	}
-	return source
+	return strings.Join(files, ", ")
 }
 
 // fileIdentity tells files apart: by device, inode, the time of the last change, and
@@ -70,13 +76,13 @@ func fileIdentity(r io.ReaderAt) (string, bool) {
 
 // nameByIndex names what the index of a binary can name, and returns the locations
 // that must be looked up otherwise: all of them if there is none.
-func (s *Symbolizer) nameByIndex(ctx context.Context, n *namer, r binaryResolver, locations []*profile.Location, stats *BinaryStatistics) ([]*profile.Location, error) {
+func (s *Symbolizer) nameByIndex(ctx context.Context, l indexLookup, r binaryResolver, locations []*profile.Location) ([]*profile.Location, error) {
 	x := &r.binary.indexed
 	x.asked += len(locations)
 	if !s.openIndex(ctx, r) {
 		return locations, ctx.Err()
 	}
-	l := indexLookup{indexed: x, namer: n, stats: stats, room: &s.room}
+	l.indexed = x
 	rest, err := l.name(ctx, r, locations)
 	x.file.Rest()
 	if errors.Is(err, index.ErrDamaged) {
@@ -98,29 +104,35 @@ func (s *Symbolizer) openIndex(ctx context.Context, r binaryResolver) bool {
 	if s.config.Indexes == nil || x.source == "" {
 		return false
 	}
-	if x.folder == nil {
+	if x.folder == nil || x.put && x.file == nil {
 		x.folder, x.id, x.names = s.config.Indexes, b.file.BuildID(), map[uint32]string{}
 		// One that cannot be read is made anew, and then replaces it.
 		if x.file, _ = x.folder.Get(x.id, x.source); x.file != nil {
 			x.saved, x.partial = true, x.file.Partial()
-			b.grow(x.file.Memory())
+			if !x.put { // else it was counted when it was made
+				b.grow(x.file.Memory())
+			}
 		}
 	}
-	if x.file != nil && !(x.partial && x.worthAll(r.mapping)) {
+	if x.file != nil && !(x.partial && !x.large && x.worthAll(r.mapping)) {
 		return true
 	}
-	if x.partial = !plain(b) && !x.worthAll(r.mapping); x.partial {
-		return false
+	if x.partial = x.large || !plain(b) && !x.worthAll(r.mapping); x.partial {
+		return x.file != nil
 	}
-	whole := s.makeIndex(ctx, b)
-	if whole == nil {
+	whole, err := s.makeIndex(ctx, b)
+	if errors.Is(err, index.ErrTooLarge) {
+		x.partial, x.large = true, true
+		return x.file != nil
+	}
+	if err != nil {
 		x.source = "" // not to be tried again
 		return false
 	}
 	if x.file != nil {
 		x.file.Close()
 	}
-	x.file, x.saved, x.names = whole, false, map[uint32]string{}
+	x.file, x.saved, x.put, x.names = whole, false, false, map[uint32]string{}
 	b.grow(x.file.Memory())
 	return true
 }
@@ -137,13 +149,21 @@ func plain(b *loadedBinary) bool {
 // five pieces of code of one line, which have about ten bytes.
 func (x *indexed) worthAll(m *profile.Mapping) bool { return uint64(x.asked)*5 >= (m.Limit-m.Start)/10 }
 
-// makeIndex makes the index of all code of a binary, or returns nil if it cannot have
-// one: a binary of which something could not be read is asked itself, so that it can
-// tell what.
-func (s *Symbolizer) makeIndex(ctx context.Context, b *loadedBinary) *index.Index {
-	table := b.readingTable()
-	if table == nil || table.Empty() || len(table.Problems()) > 0 {
-		return nil
+// errNoIndex says that a binary cannot have an index.
+var errNoIndex = errors.New("no index can be made")
+
+// makeIndex makes the index of all code of a binary. A binary of which something could
+// not be read cannot have one: it is asked itself, so that it can tell what. The error
+// wraps index.ErrTooLarge if only some of the code can be indexed.
+func (s *Symbolizer) makeIndex(ctx context.Context, b *loadedBinary) (*index.Index, error) {
+	kept := len(b.scratches)
+	defer b.closeScratches(kept) // nothing is lost with them
+	table := b.open()
+	if table.Empty() || len(table.Problems()) > 0 {
+		return nil, errNoIndex
+	}
+	if n := table.Symbols(); n > s.config.MaxIndexed {
+		return nil, fmt.Errorf("%d symbols: %w", n, index.ErrTooLarge)
 	}
 	builder := index.Builder{MaxRanges: s.config.MaxIndexed}
 	count := 0
@@ -155,53 +175,30 @@ func (s *Symbolizer) makeIndex(ctx context.Context, b *loadedBinary) *index.Inde
 			err = ctx.Err()
 		}
 		if err != nil {
-			return nil
+			return nil, err
 		}
 	}
 	image, err := builder.Image(b.indexed.id, b.indexed.folder.Source(b.indexed.source))
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	x, err := index.Open(bytes.NewReader(image), int64(len(image)))
-	if err != nil {
-		return nil
-	}
-	return x
-}
-
-// readingTable opens what is known about a binary for reading all of it, nil if that
-// fails.
-func (b *loadedBinary) readingTable() *debuginfo.Table {
-	code, err := binary.Open(newPages(b.code.reader, b.code.size), b.code.size)
-	if err != nil {
-		return nil
-	}
-	var o debuginfo.Options
-	if b.debug != nil {
-		if o.Debug, err = binary.OpenDebug(newPages(b.more.reader, b.more.size), b.more.size, code); err != nil {
-			return nil
-		}
-	}
-	return debuginfo.Open(code, o)
+	return index.Open(bytes.NewReader(image), int64(len(image)))
 }
 
 // save puts an index that was made into the folder, with the names that were asked
-// for, and goes on with that file instead of its image in memory.
+// for, and gives its image in memory up: the file is opened when it is needed again.
 func (x *indexed) save() {
 	if x.saved || x.file == nil {
 		return
 	}
 	x.saved = true // or not at all: what fails once fails again
-	if !x.put() {
-		return
-	}
-	if file, err := x.folder.Get(x.id, x.source); err == nil && file != nil {
-		x.file, x.names = file, map[uint32]string{}
+	if x.put = x.write(); x.put {
+		x.file, x.names = nil, nil
 	}
 }
 
-// put writes the index with all names.
-func (x *indexed) put() bool {
+// write writes the index with all names.
+func (x *indexed) write() bool {
 	image, err := x.file.WithNames(x.names)
 	if err != nil {
 		return false
@@ -257,7 +254,7 @@ func (x *indexed) close() error {
 		return nil
 	}
 	if len(x.names) > fewNames && !x.partial {
-		x.put()
+		x.write()
 	}
 	err := x.file.Close()
 	x.file, x.names = nil, nil

@@ -11,61 +11,46 @@ import (
 // unknownFrame names a location of which nothing is known.
 const unknownFrame = "[unknown]"
 
-// A namer gives names to the locations of one profile and adds the functions to
-// it, each once.
+// A namer gives names to locations of one profile and gathers the functions that they
+// need, each once, for the roster.
 type namer struct {
-	profile   *profile.Profile
-	functions map[profile.Function]*profile.Function // by all but their ID
-	used      map[uint64]bool                        // IDs
-	next      uint64
-	replaced  map[*profile.Function]bool // placeholders that lost a location
-	slab      []profile.Line             // room for lines
-	room      []profile.Function         // and for functions
-}
-
-func newNamer(p *profile.Profile) *namer {
-	n := &namer{
-		profile: p, next: 1,
-		functions: make(map[profile.Function]*profile.Function, len(p.Function)),
-		used:      make(map[uint64]bool, len(p.Function)),
-	}
-	for _, f := range p.Function {
-		n.functions[contents(f)] = f
-		n.used[f.ID] = true
-	}
-	return n
-}
-
-// contents returns what makes two functions the same.
-func contents(f *profile.Function) profile.Function {
-	return profile.Function{Name: f.Name, SystemName: f.SystemName, Filename: f.Filename, StartLine: f.StartLine}
+	roster    *roster
+	functions map[profile.Function]*profile.Function // beside those of the roster, by all but their ID
+	slabs     [][]profile.Function                   // all that were made; the last has room
+	replaced  map[*profile.Function]bool             // placeholders that lost a location
+	lines     []profile.Line                         // room for lines
+	room      int                                    // how much was made last
 }
 
 func (n *namer) function(f profile.Function) *profile.Function {
+	if known, ok := n.roster.functions[f]; ok {
+		return known
+	}
 	if known, ok := n.functions[f]; ok {
 		return known
+	}
+	if n.functions == nil {
+		n.functions = make(map[profile.Function]*profile.Function)
 	}
 	added := n.add(f)
 	n.functions[f] = added
 	return added
 }
 
-// add adds a function to the profile without looking for one that is the same.
+// add makes a function without looking for one that is the same.
 func (n *namer) add(f profile.Function) *profile.Function {
-	for n.next == 0 || len(n.used) > 0 && n.used[n.next] {
-		n.next++
+	last := len(n.slabs) - 1
+	if last < 0 || len(n.slabs[last]) == cap(n.slabs[last]) {
+		const fewest, most = 16, 512
+		room := fewest
+		if last >= 0 {
+			room = min(2*cap(n.slabs[last]), most)
+		}
+		n.slabs = append(n.slabs, make([]profile.Function, 0, room))
+		last++
 	}
-	const slab = 64
-	if len(n.room) == 0 {
-		n.room = make([]profile.Function, slab)
-	}
-	added := &n.room[0]
-	n.room = n.room[1:]
-	*added = f
-	added.ID = n.next
-	n.next++
-	n.profile.Function = append(n.profile.Function, added)
-	return added
+	n.slabs[last] = append(n.slabs[last], f)
+	return &n.slabs[last][len(n.slabs[last])-1]
 }
 
 // name gives a location its frames, innermost first, as pprof has them.
@@ -87,12 +72,13 @@ func (n *namer) placeholder(l *profile.Location, addr uint64) {
 
 // share gives a location a copy of lines. Many copies share an allocation.
 func (n *namer) share(l *profile.Location, lines []profile.Line) {
-	const slab = 4096
-	if len(n.slab) < len(lines) {
-		n.slab = make([]profile.Line, max(slab, len(lines)))
+	if len(n.lines) < len(lines) {
+		const fewest, most = 64, 4096
+		n.room = max(fewest, min(2*n.room, most))
+		n.lines = make([]profile.Line, max(n.room, len(lines)))
 	}
-	copied := n.slab[:len(lines):len(lines)]
-	n.slab = n.slab[len(lines):]
+	copied := n.lines[:len(lines):len(lines)]
+	n.lines = n.lines[len(lines):]
 	copy(copied, lines)
 	n.setLines(l, copied)
 }
@@ -105,26 +91,6 @@ func (n *namer) setLines(l *profile.Location, lines []profile.Line) {
 		n.replaced[old.Function] = true
 	}
 	l.Line = lines
-}
-
-// finish removes the placeholders that no location uses any more.
-func (n *namer) finish() {
-	if len(n.replaced) == 0 {
-		return
-	}
-	for _, l := range n.profile.Location {
-		for _, line := range l.Line {
-			delete(n.replaced, line.Function)
-		}
-	}
-	kept := n.profile.Function[:0]
-	for _, f := range n.profile.Function {
-		if !n.replaced[f] {
-			kept = append(kept, f)
-		}
-	}
-	clear(n.profile.Function[len(kept):])
-	n.profile.Function = kept
 }
 
 // placeholderName is the name of a frame whose function is not known.
@@ -163,7 +129,7 @@ func isPlaceholder(l *profile.Location) bool {
 }
 
 // setFlags sets what a mapping says about its locations.
-func setFlags(g mappingGroup) {
+func setFlags(g *mappingGroup) {
 	m := g.mapping
 	if m == nil {
 		return

@@ -10,18 +10,25 @@ const (
 	pageCount = 32
 )
 
-// pages reads a file in pages and keeps those read last: making an index reads each of
-// a hundred thousand names by itself.
+// pages reads a file in pages and keeps those read last: naming reads each of a hundred
+// thousand names by itself.
 type pages struct {
 	r    io.ReaderAt
 	size int64
-	kept [pageCount]struct {
-		number int64 // of the page, plus 1; 0 where empty
-		data   []byte
-	}
+	kept []page
 }
 
-func newPages(r io.ReaderAt, size int64) *pages { return &pages{r: r, size: size} }
+type page struct {
+	number int64 // plus 1; 0 where empty
+	data   []byte
+}
+
+func newPages(r io.ReaderAt, size int64) *pages {
+	return &pages{r: r, size: size, kept: make([]page, pageCount)}
+}
+
+// rest gives the memory back; the pages can still be used.
+func (p *pages) rest() { clear(p.kept) }
 
 // ReadAt is io.ReaderAt's, but not safe for concurrent use.
 func (p *pages) ReadAt(data []byte, off int64) (int, error) {
@@ -45,7 +52,7 @@ func (p *pages) ReadAt(data []byte, off int64) (int, error) {
 }
 
 func (p *pages) page(number int64) ([]byte, error) {
-	slot := &p.kept[number%pageCount]
+	slot := &p.kept[number%int64(len(p.kept))]
 	if slot.number == number+1 {
 		return slot.data, nil
 	}

@@ -124,7 +124,7 @@ func (b *loadedBinary) load() {
 	b.addresses = make(map[uint64]resolution)
 	b.strings = make(map[string]string)
 	if b.table == nil {
-		b.table = debuginfo.Open(b.file, debuginfo.Options{Debug: b.debug})
+		b.table = b.open()
 	}
 	b.reason = NoSymbol
 	if b.table.Empty() {

@@ -52,7 +52,7 @@ type BinaryStatistics struct {
 	Unverified bool
 }
 
-func newBinaryStatistics(g mappingGroup) *BinaryStatistics {
+func newBinaryStatistics(g *mappingGroup) *BinaryStatistics {
 	b := &BinaryStatistics{Locations: len(g.locations)}
 	if g.mapping != nil {
 		b.File, b.BuildID = g.mapping.File, g.mapping.BuildID

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
+	"sync"
 
 	"github.com/google/pprof/profile"
 
@@ -38,6 +38,15 @@ type DebugFiles interface {
 	DebugFile(m *profile.Mapping, want binary.DebugLink) (r io.ReaderAt, size int64, err error)
 }
 
+// Supplements finds the supplementary files that debug information refers to. The
+// privileged side implements it; it decides where to look.
+type Supplements interface {
+	// Supplement returns the bytes of the file that want means and how many there are.
+	// m is the mapping of the binary. The reader is used and closed like that of a
+	// binary. An error says that there is none.
+	Supplement(m *profile.Mapping, want binary.SupplementLink) (r io.ReaderAt, size int64, err error)
+}
+
 // A Config says what a Symbolizer names frames with.
 type Config struct {
 	// Binaries opens binaries. With nil, no native frame is named.
@@ -45,6 +54,9 @@ type Config struct {
 	// DebugFiles finds debug information outside of binaries. With nil, none is
 	// looked for.
 	DebugFiles DebugFiles
+	// Supplements finds what dwz moved out of debug information. With nil, it is not
+	// looked for.
+	Supplements Supplements
 	// Kernel names kernel frames; it must be of the kernel, and of the boot,
 	// that was profiled. With nil, none is named.
 	Kernel *kallsyms.Table
@@ -56,6 +68,10 @@ type Config struct {
 	// binary may have to get an index: making one takes some 60 bytes of memory for
 	// each. 0 means 500,000.
 	MaxIndexed int
+	// Workers is how many binaries are named at once; 0 means 1. Each may take as much
+	// memory as one alone. Files are asked for by one goroutine at a time, but
+	// readers are read and closed by several.
+	Workers int
 	// MaxBinaries bounds how many binaries are kept open between calls; 0
 	// means 128.
 	MaxBinaries int
@@ -68,13 +84,14 @@ type Config struct {
 // A Symbolizer names the frames of profiles, and keeps what it has read of a
 // binary for the next one. It must not be used by two goroutines at once.
 type Symbolizer struct {
-	config Config
-	cache  cache
-	room   room
+	config  Config
+	cache   cache
+	opening sync.Mutex // held while files are asked for
 }
 
 // New returns a Symbolizer. Close it to close the binaries it has open.
 func New(c Config) *Symbolizer {
+	c.Workers = max(c.Workers, 1)
 	if c.MaxBinaries <= 0 {
 		c.MaxBinaries = 128
 	}
@@ -84,7 +101,9 @@ func New(c Config) *Symbolizer {
 	if c.MaxMemory <= 0 {
 		c.MaxMemory = 256 << 20
 	}
-	return &Symbolizer{config: c, cache: newCache(c.MaxBinaries, c.MaxMemory)}
+	s := &Symbolizer{config: c}
+	s.cache.init(c.MaxBinaries, c.MaxMemory)
+	return s
 }
 
 // Close closes all binaries. The Symbolizer can still be used, and opens them
@@ -107,17 +126,20 @@ func (s *Symbolizer) Symbolize(ctx context.Context, p *profile.Profile) (Statist
 	if err := checkProfile(p); err != nil {
 		return Statistics{}, fmt.Errorf("symbolizing: %w", err)
 	}
-	n := newNamer(p)
-	defer n.finish()
+	names := newRoster(p)
+	defer names.finish()
 	defer s.cache.endCall()
-	defer func() { s.room = room{} }() // which would keep the profile alive
+	groups := groupByMapping(p)
+	failed := s.nameAll(ctx, names, groups)
 	var stats []*BinaryStatistics
-	for _, group := range groupByMapping(p) {
-		b, err := s.symbolizeMapping(ctx, n, group)
-		stats = append(stats, b)
-		if err != nil {
-			return collect(stats), fmt.Errorf("symbolizing %q: %w", b.File, err)
+	for _, g := range groups {
+		if g.stats != nil {
+			names.take(g.namer, g.locations)
+			stats = append(stats, g.stats)
 		}
+	}
+	if failed != nil {
+		return collect(stats), fmt.Errorf("symbolizing %q: %w", failed.stats.File, failed.err)
 	}
 	return collect(stats), nil
 }
@@ -127,67 +149,29 @@ func (s *Symbolizer) Symbolize(ctx context.Context, p *profile.Profile) (Statist
 type mappingGroup struct {
 	mapping   *profile.Mapping
 	locations []*profile.Location
+
+	namer *namer
+	stats *BinaryStatistics // nil until it is named
+	err   error
 }
 
-func groupByMapping(p *profile.Profile) []mappingGroup {
-	index := make(map[*profile.Mapping]int)
-	var groups []mappingGroup
+func groupByMapping(p *profile.Profile) []*mappingGroup {
+	index := make(map[*profile.Mapping]*mappingGroup)
+	var groups []*mappingGroup
 	for rest := p.Location; len(rest) > 0; {
 		m, n := rest[0].Mapping, 1
 		for n < len(rest) && rest[n].Mapping == m {
 			n++
 		}
-		if i, ok := index[m]; ok {
-			groups[i].locations = append(groups[i].locations, rest[:n]...)
+		if g, ok := index[m]; ok {
+			g.locations = append(g.locations, rest[:n]...)
 		} else {
-			index[m] = len(groups)
-			groups = append(groups, mappingGroup{mapping: m, locations: rest[:n:n]}) // most are one run
+			index[m] = &mappingGroup{mapping: m, locations: rest[:n:n]} // most are one run
+			groups = append(groups, index[m])
 		}
 		rest = rest[n:]
 	}
 	return groups
-}
-
-// symbolizeMapping names the locations of one mapping and sets its flags.
-func (s *Symbolizer) symbolizeMapping(ctx context.Context, n *namer, g mappingGroup) (*BinaryStatistics, error) {
-	stats := newBinaryStatistics(g)
-	defer setFlags(g)
-	unnamed := g.locations
-	for i, l := range g.locations {
-		if len(l.Line) > 0 && !isPlaceholder(l) {
-			if len(unnamed) == len(g.locations) {
-				unnamed = slices.Clone(g.locations[:i])
-			}
-			stats.Kept++
-		} else if stats.Kept > 0 {
-			unnamed = append(unnamed, l)
-		}
-	}
-	if len(unnamed) == 0 { // it need not be opened
-		return stats, nil
-	}
-	r := s.resolver(g.mapping, stats)
-	if b, ok := r.(binaryResolver); ok {
-		var err error
-		if unnamed, err = s.nameByIndex(ctx, n, b, unnamed, stats); err != nil {
-			return stats, err
-		}
-	}
-	for i, l := range unnamed {
-		if i%256 == 0 && ctx.Err() != nil {
-			return stats, ctx.Err()
-		}
-		found := r.resolve(l.Address)
-		if len(found.frames) == 0 {
-			n.placeholder(l, found.address)
-			stats.unnamed(found.reason, 1)
-			continue
-		}
-		n.name(l, found.frames)
-		stats.Named++
-		stats.Frames += len(found.frames)
-	}
-	return stats, nil
 }
 
 // resolver returns what names the addresses of a mapping, and notes in stats

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,6 +23,7 @@ import (
 
 // files is a Binaries that opens the mappings' files by path and counts.
 type files struct {
+	mu             sync.Mutex
 	opened, closed int
 }
 
@@ -34,6 +36,8 @@ func (f *files) Binary(m *profile.Mapping) (io.ReaderAt, int64, error) {
 	if err != nil {
 		return nil, 0, errors.Join(err, file.Close())
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.opened++
 	return countedFile{file, f}, info.Size(), nil
 }
@@ -44,7 +48,9 @@ type countedFile struct {
 }
 
 func (c countedFile) Close() error {
+	c.files.mu.Lock()
 	c.files.closed++
+	c.files.mu.Unlock()
 	return c.File.Close()
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -80,7 +81,10 @@ func (c *symbolizeCommand) Run(ctx context.Context, s streams) error {
 	} else if folder != nil {
 		defer folder.Close()
 	}
-	names := symbolizer.New(symbolizer.Config{Binaries: finder, DebugFiles: finder, Indexes: folder, MaxIndexed: maxIndexed})
+	names := symbolizer.New(symbolizer.Config{
+		Binaries: finder, DebugFiles: finder, Supplements: finder, Indexes: folder, MaxIndexed: maxIndexed,
+		Workers: runtime.GOMAXPROCS(0),
+	})
 	statistics, err := names.Symbolize(ctx, p)
 	if err = errors.Join(err, names.Close()); err != nil {
 		return err

@@ -30,8 +30,9 @@ const (
 )
 
 // DefaultRows is how many unwind rows there is room for in the kernel, 8 bytes each:
-// 32 MB, which a host's shells, interpreters, browsers and one compiler fit in.
-const DefaultRows = 4 << 20
+// 24 MB, which a host's shells, interpreters, one browser and one compiler fit in. They
+// are a quarter of what the whole of Narrows may take.
+const DefaultRows = 3 << 20
 
 // Load loads the core object, with room for so many unwind rows; 0 stands for
 // DefaultRows. It needs CAP_BPF and CAP_PERFMON (or root) and Linux 5.17 for bpf_loop.

@@ -55,9 +55,7 @@ type Binary struct {
 	file   *binary.File
 	err    error
 
-	debug     *os.File // the separate debug file; nil if debugErr says why not
-	debugSize int64
-	debugErr  error
+	debug, supplement companion
 }
 
 // Anonymous tells whether the mapping is memory without a file, where an offset
@@ -219,8 +217,7 @@ func (b *Binary) load(pid uint32, mapping lifecycle.Mapping) {
 		return
 	}
 	b.reader, b.size, b.file, b.close = reader, size, file, closer
-	b.debugErr = errNoDebugFile
-	b.openDebug(pid)
+	b.openCompanions(pid)
 	close(b.opened)
 }
 

@@ -3,7 +3,6 @@ package process
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 
@@ -25,21 +24,21 @@ var errNoDebugFile = errors.New("no separate debug file")
 // openDebugFile looks for the separate debug file of a binary in the usual places (GDB's
 // manual, "Separate Debug Files") beneath each of the roots, and opens the first that
 // is the binary's: a file of another build there is passed over.
-func openDebugFile(roots []string, binaryPath string, code *binary.File) (*os.File, int64, error) {
+func openDebugFile(roots []string, binaryPath string, code *binary.File) companion {
 	link := code.DebugLink()
 	failures := []error{errNoDebugFile}
 	for _, candidate := range debugPaths(binaryPath, link) {
 		for _, root := range roots {
 			f, size, err := openDebugCandidate(root, candidate, link, code)
 			if err == nil {
-				return f, size, nil
+				return companion{file: f, size: size, path: candidate}
 			}
 			if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
 				failures = append(failures, fmt.Errorf("%s beneath %s: %w", candidate, root, err))
 			}
 		}
 	}
-	return nil, 0, errors.Join(failures...)
+	return companion{err: errors.Join(failures...)}
 }
 
 // debugPaths are the places where the debug file of a binary may be.
@@ -81,33 +80,4 @@ func checkDebugFile(f *os.File, link binary.DebugLink, code *binary.File) (int64
 		err = ErrChanged
 	}
 	return stat.Size, err
-}
-
-// openDebug opens the binary's separate debug file while the process that can lead to
-// it lives, if the binary has no debug information itself.
-func (b *Binary) openDebug(pid uint32) {
-	if b.Path == vdso || b.file.HasContents(".debug_info") {
-		return
-	}
-	f, size, err := openDebugFile([]string{fmt.Sprintf("/proc/%d/root", pid), "/"}, b.Path, b.file)
-	if err != nil {
-		b.debugErr = err
-		return
-	}
-	b.debug, b.debugSize = f, size
-	closeCode := b.close
-	b.close = func() error { return errors.Join(closeCode(), f.Close()) }
-}
-
-// DebugFile gives the bytes of the separate debug file of a known file, by the path
-// and build ID that its File reports.
-func (b *Binaries) DebugFile(path, buildID string) (io.ReaderAt, int64, error) {
-	found, err := b.find(path, buildID)
-	if err != nil {
-		return nil, 0, err
-	}
-	if found.debug == nil {
-		return nil, 0, found.debugErr
-	}
-	return shared(found.debug, found.debugSize), found.debugSize, nil
 }

@@ -103,12 +103,13 @@ func TestDebugFileIsFound(t *testing.T) {
 				put(t, root, test.previous, other.debug)
 			}
 			code := openELF(t, test.program.stripped)
-			f, size, err := openDebugFile([]string{empty, root}, "/opt/bin/program", code)
-			if err != nil {
-				t.Fatal(err)
+			found := openDebugFile([]string{empty, root}, "/opt/bin/program", code)
+			if found.err != nil {
+				t.Fatal(found.err)
 			}
-			defer f.Close()
-			got, err := f.Stat()
+			defer found.file.Close()
+			size := found.size
+			got, err := found.file.Stat()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -142,11 +143,11 @@ func TestHostileDebugFiles(t *testing.T) {
 			if err := make(path); err != nil {
 				t.Skip("making it: ", err)
 			}
-			if f, _, err := openDebugFile([]string{root}, "/program", code); err == nil {
-				f.Close()
+			if found := openDebugFile([]string{root}, "/program", code); found.err == nil {
+				found.file.Close()
 				t.Error("it was taken for the debug file")
-			} else if !errors.Is(err, errNoDebugFile) {
-				t.Error(err)
+			} else if !errors.Is(found.err, errNoDebugFile) {
+				t.Error(found.err)
 			}
 		})
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/pprof/profile"
+	"golang.org/x/sys/unix"
 
 	"github.com/narrows-profiler/narrows/symbolizer"
 	"github.com/narrows-profiler/narrows/symbolizer/index"
@@ -62,19 +63,37 @@ func (b *bench) lookups(ctx context.Context) error {
 	return nil
 }
 
-// speed is addresses a second.
-type speed struct{ cold, warm, index Estimate }
+// speed is addresses a second: without any index, with indexes on a disk of which
+// nothing is in memory, with indexes in the page cache, and of lookups alone.
+type speed struct{ first, fromDisk, warm, index Estimate }
+
+// dropCaches has the kernel forget what it keeps of files.
+func dropCaches() error {
+	unix.Sync() // what is not written yet cannot be forgotten
+	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
+		return fmt.Errorf("emptying the page cache: %w", err)
+	}
+	return nil
+}
 
 func (b *bench) lookup(ctx context.Context, c corpus) (speed, error) {
-	var cold, warm, alone []float64
+	var first, fromDisk, warm, alone []float64
 	for range repetitions {
 		dir := filepath.Join(b.config.Dir, "indexes")
-		for _, to := range []*[]float64{&cold, &warm} {
-			took, err := nameAll(ctx, c, dir)
+		for _, step := range []struct {
+			to      *[]float64
+			dropped bool
+		}{{&first, false}, {&fromDisk, true}, {&warm, false}} {
+			if step.dropped {
+				if err := dropCaches(); err != nil {
+					return speed{}, err
+				}
+			}
+			took, err := nameAll(ctx, c, dir, runtime.GOMAXPROCS(0))
 			if err != nil {
 				return speed{}, err
 			}
-			*to = append(*to, corpusAddresses/took.Seconds())
+			*step.to = append(*step.to, corpusAddresses/took.Seconds())
 		}
 		took, err := findAll(ctx, c, dir)
 		if err != nil {
@@ -85,10 +104,11 @@ func (b *bench) lookup(ctx context.Context, c corpus) (speed, error) {
 			return speed{}, err
 		}
 	}
-	s := speed{Median(cold), Median(warm), Median(alone)}
-	b.table.add(c.what()+": a whole profile, cold (no index yet)", "addresses/s", s.cold)
-	b.table.add(c.what()+": a whole profile, warm (indexes on disk)", "addresses/s", s.warm)
-	b.table.add(c.what()+": looking them up in open indexes alone", "addresses/s", s.index)
+	s := speed{Median(first), Median(fromDisk), Median(warm), Median(alone)}
+	b.table.add(c.what()+": a whole profile, the first time (no index yet)", "addresses/s", s.first)
+	b.table.add(c.what()+": a whole profile, page cache emptied (indexes on disk)", "addresses/s", s.fromDisk)
+	b.table.add(c.what()+": a whole profile, warm (indexes in the page cache)", "addresses/s", s.warm)
+	b.table.add(c.what()+": looking them up in open indexes alone, on one CPU", "addresses/s", s.index)
 	return s, nil
 }
 
@@ -107,9 +127,9 @@ func (openFiles) Binary(m *profile.Mapping) (io.ReaderAt, int64, error) {
 	return f, info.Size(), nil
 }
 
-// nameAll names a profile of all addresses, from opening the first binary to writing
-// the last index.
-func nameAll(ctx context.Context, c corpus, dir string) (took time.Duration, err error) {
+// nameAll names a profile of all addresses, several binaries at once, from opening the
+// first one to writing the last index.
+func nameAll(ctx context.Context, c corpus, dir string, workers int) (took time.Duration, err error) {
 	p := c.profile()
 	runtime.GC() // what was left before is not part of it
 	start := time.Now()
@@ -118,7 +138,7 @@ func nameAll(ctx context.Context, c corpus, dir string) (took time.Duration, err
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, folder.Close()) }()
-	s := symbolizer.New(symbolizer.Config{Binaries: openFiles{}, Indexes: folder, MaxBinaries: corpusBinaries, MaxIndexed: 4_000_000})
+	s := symbolizer.New(symbolizer.Config{Binaries: openFiles{}, Indexes: folder, MaxBinaries: corpusBinaries, MaxIndexed: 4_000_000, Workers: workers})
 	stats, err := s.Symbolize(ctx, p)
 	if err := errors.Join(err, s.Close()); err != nil {
 		return 0, err

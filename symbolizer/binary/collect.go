@@ -83,6 +83,9 @@ func (c *symbolCollector) collect(s section, stringsSize uint64, dynamic uint32)
 			return err
 		}
 		for ; len(data) > 0; data = data[row:] {
+			if !c.function(data) {
+				continue // most symbols are of data, or of other files
+			}
 			if cand, ok := c.candidate(data, stringsSize, dynamic); ok {
 				if len(c.candidates) == maxSymbols {
 					return fmt.Errorf("more than %d function symbols: %w", maxSymbols, ErrMalformed)
@@ -93,6 +96,16 @@ func (c *symbolCollector) collect(s section, stringsSize uint64, dynamic uint32)
 		at += n
 	}
 	return nil
+}
+
+// function tells from the type of a row of a symbol table whether it may name code.
+func (c *symbolCollector) function(b []byte) bool {
+	info := b[12]
+	if c.file.wide {
+		info = b[4]
+	}
+	kind := info & 0xf
+	return kind == symbolFunction || kind == symbolIndirect || kind == symbolNoType
 }
 
 // candidate decodes one row of a symbol table and says whether it names code.
@@ -158,10 +171,7 @@ func rank(kind, bind byte, dynamic bool) uint8 {
 // table turns the candidates into the final table and gives up the rest.
 func (c *symbolCollector) table() *Symbols {
 	s := &Symbols{file: c.file, base: c.base, static: c.static, dynamic: c.dynamic}
-	slices.SortFunc(c.candidates, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(b.size, a.size),
-			cmp.Compare(a.rank, b.rank), cmp.Compare(a.name, b.name))
-	})
+	c.candidates = sortCandidates(c.candidates)
 	c.bound()
 	kept := c.candidates[:0]
 	for i := 0; i < len(c.candidates); {
@@ -180,6 +190,55 @@ func (c *symbolCollector) table() *Symbols {
 	}
 	s.enclose()
 	return s
+}
+
+// sortCandidates sorts by address, and those of one address the largest first. The
+// addresses are sorted by their digits, since large programs have hundreds of thousands
+// of symbols; few of them share one.
+func sortCandidates(from []candidate) []candidate {
+	const digit = 11
+	const few = 256
+	if len(from) < few {
+		slices.SortFunc(from, func(a, b candidate) int {
+			if a.start != b.start {
+				return cmp.Compare(a.start, b.start)
+			}
+			return aliasOrder(a, b)
+		})
+		return from
+	}
+	to := make([]candidate, len(from))
+	for shift := 0; shift < 32; shift += digit {
+		var starts [1 << digit]int
+		for i := range from {
+			starts[from[i].start>>shift&(1<<digit-1)]++
+		}
+		at := 0
+		for i, n := range starts {
+			starts[i], at = at, at+n
+		}
+		for i := range from {
+			d := from[i].start >> shift & (1<<digit - 1)
+			to[starts[d]] = from[i]
+			starts[d]++
+		}
+		from, to = to, from
+	}
+	for i := 0; i < len(from); {
+		j := i + 1
+		for j < len(from) && from[j].start == from[i].start {
+			j++
+		}
+		if j-i > 1 {
+			slices.SortFunc(from[i:j], aliasOrder)
+		}
+		i = j
+	}
+	return from
+}
+
+func aliasOrder(a, b candidate) int {
+	return cmp.Or(cmp.Compare(b.size, a.size), cmp.Compare(a.rank, b.rank), cmp.Compare(a.name, b.name))
 }
 
 // bound gives the candidates without a size their reach, and none to those

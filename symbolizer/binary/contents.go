@@ -2,12 +2,12 @@ package binary
 
 import (
 	"bytes"
-	"compress/zlib"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
+	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -44,9 +44,31 @@ type Contents struct {
 	Held int
 }
 
+// A Scratch takes a decompressed section, from its first byte to its last, and gives it
+// back piece by piece.
+type Scratch interface {
+	io.Writer
+	io.ReaderAt
+}
+
+const (
+	// scratchFrom is from how many bytes on a decompressed section goes to a Scratch,
+	// maxScratch how many may.
+	scratchFrom = 512 << 10
+	maxScratch  = 512 << 20
+)
+
+// WithScratch returns the same file, whose larger compressed sections are decompressed
+// to what create makes for each, and not into memory. Whoever gives create closes them.
+func (f *File) WithScratch(create func() (Scratch, error)) *File {
+	other := *f
+	other.scratch = create
+	return &other
+}
+
 // Contents returns the bytes of the first section of the name. One that is
 // compressed is decompressed into memory, at most maxHeld bytes of it, whatever it
-// says of its size; any other is read from the file when asked for.
+// says of its size, or to a Scratch; any other is read from the file when asked for.
 //
 // The error wraps ErrNoSection, ErrTooLarge, ErrMalformed, or is the reader's.
 func (f *File) Contents(name string, maxHeld int) (Contents, error) {
@@ -91,7 +113,7 @@ func (f *File) decompress(s section, maxHeld int) (Contents, error) {
 		size = f.order.Uint64(header[8:])
 	}
 	packed := io.NewSectionReader(f.r, int64(s.offset)+int64(len(header)), int64(s.size)-int64(len(header)))
-	return inflate(s, f.order.Uint32(header), packed, size, maxHeld)
+	return f.inflate(s, f.order.Uint32(header), packed, size, maxHeld)
 }
 
 func (f *File) decompressGNU(s section, maxHeld int) (Contents, error) {
@@ -106,40 +128,63 @@ func (f *File) decompressGNU(s section, maxHeld int) (Contents, error) {
 		return Contents{}, fmt.Errorf("section %s begins with %q: %w", s.name, header[:4], ErrMalformed)
 	}
 	packed := io.NewSectionReader(f.r, int64(s.offset)+gnuCompressedSize, int64(s.size)-gnuCompressedSize)
-	return inflate(s, compressionZlib, packed, binary.BigEndian.Uint64(header[4:]), maxHeld)
+	return f.inflate(s, compressionZlib, packed, binary.BigEndian.Uint64(header[4:]), maxHeld)
 }
 
-// inflate decompresses into memory that grows with what really comes out.
-func inflate(s section, kind uint32, packed io.Reader, size uint64, maxHeld int) (Contents, error) {
-	if size > uint64(max(maxHeld, 0)) {
+// inflate decompresses into memory that grows with what really comes out, or to a
+// Scratch.
+func (f *File) inflate(s section, kind uint32, packed io.Reader, size uint64, maxHeld int) (Contents, error) {
+	limit := uint64(max(maxHeld, 0))
+	elsewhere := f.scratch != nil && size >= scratchFrom
+	if elsewhere {
+		limit = maxScratch
+	}
+	if size > limit {
 		return Contents{}, fmt.Errorf("section %s: %d bytes, decompressed: %w", s.name, size, ErrTooLarge)
 	}
-	var unpacked io.Reader
-	switch kind {
-	case compressionZlib:
-		z, err := zlib.NewReader(packed)
-		if err != nil {
-			return Contents{}, fmt.Errorf("section %s: decompressing: %w: %w", s.name, err, ErrMalformed)
+	unpacked, err := decompressor(kind, packed)
+	if err != nil {
+		return Contents{}, fmt.Errorf("section %s: %w", s.name, err)
+	}
+	defer unpacked.Close()
+	unpack := func(to io.Writer) error {
+		n, err := io.Copy(to, io.LimitReader(unpacked, int64(size)))
+		if err != nil || uint64(n) != size {
+			return fmt.Errorf("section %s: %d of %d bytes could be decompressed: %w", s.name, n, size, errors.Join(err, ErrMalformed))
 		}
-		defer z.Close()
-		unpacked = z
-	case compressionZstd:
-		z, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		return nil
+	}
+	if elsewhere {
+		scratch, err := f.scratch()
 		if err != nil {
-			return Contents{}, fmt.Errorf("section %s: decompressing: %w: %w", s.name, err, ErrMalformed)
+			return Contents{}, fmt.Errorf("section %s: making room for %d bytes: %w", s.name, size, err)
 		}
-		defer z.Close()
-		unpacked = z
-	default:
-		return Contents{}, fmt.Errorf("section %s: compression %d is not known: %w", s.name, kind, ErrMalformed)
+		return Contents{ReaderAt: scratch, Size: size, Addr: s.addr}, unpack(scratch)
 	}
 	var data bytes.Buffer
 	// A file cannot be told to be small by what it claims to become: real debug
 	// information shrinks to a third or a tenth.
 	data.Grow(int(min(size, 1<<20)))
-	n, err := io.Copy(&data, io.LimitReader(unpacked, int64(size)))
-	if err != nil || uint64(n) != size {
-		return Contents{}, fmt.Errorf("section %s: %d of %d bytes could be decompressed: %w", s.name, n, size, errors.Join(err, ErrMalformed))
+	if err := unpack(&data); err != nil {
+		return Contents{}, err
 	}
 	return Contents{ReaderAt: bytes.NewReader(data.Bytes()), Size: size, Addr: s.addr, Held: data.Cap()}, nil
+}
+
+func decompressor(kind uint32, packed io.Reader) (io.ReadCloser, error) {
+	switch kind {
+	case compressionZlib:
+		z, err := zlib.NewReader(packed)
+		if err != nil {
+			return nil, fmt.Errorf("decompressing: %w: %w", err, ErrMalformed)
+		}
+		return z, nil
+	case compressionZstd:
+		z, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, fmt.Errorf("decompressing: %w: %w", err, ErrMalformed)
+		}
+		return z.IOReadCloser(), nil
+	}
+	return nil, fmt.Errorf("compression %d is not known: %w", kind, ErrMalformed)
 }

@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"debug/elf"
 	"errors"
+	"fmt"
 	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
@@ -47,6 +51,57 @@ func TestContents(t *testing.T) {
 	}
 	if _, err := f.Contents(".none", 0); !errors.Is(err, binary.ErrNoSection) {
 		t.Errorf("a section that is not there: %v", err)
+	}
+}
+
+// scratchFile is a scratch in memory that knows how much it took.
+type scratchFile struct{ bytes.Buffer }
+
+func (s *scratchFile) ReadAt(data []byte, off int64) (int, error) {
+	return bytes.NewReader(s.Buffer.Bytes()).ReadAt(data, off)
+}
+
+// TestScratch checks that a large compressed section takes no memory where there is a
+// scratch, whatever the limit, and is the same.
+func TestScratch(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "program")
+	var source strings.Builder
+	source.WriteString("int main(void) { return 0; }\n")
+	for i := range 15_000 {
+		fmt.Fprintf(&source, "struct s%d { int a, b, c; } v%d;\n", i, i)
+	}
+	cmd := exec.Command("gcc", "-g", "-gz=zlib", "-x", "c", "-o", path, "-")
+	cmd.Stdin = strings.NewReader(source.String())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Skipf("needs gcc: %v\n%s", err, out)
+	}
+	f := openFile(t, path)
+	want, err := f.Contents(".debug_info", 64<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want.Size < 512<<10 {
+		t.Fatalf(".debug_info has only %d bytes", want.Size)
+	}
+	var made []*scratchFile
+	f = f.WithScratch(func() (binary.Scratch, error) {
+		made = append(made, &scratchFile{})
+		return made[len(made)-1], nil
+	})
+	got, err := f.Contents(".debug_info", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Held != 0 || len(made) != 1 || made[0].Buffer.Len() != int(want.Size) {
+		t.Errorf("%d bytes are held, %d scratches were made", got.Held, len(made))
+	}
+	before, err := io.ReadAll(io.NewSectionReader(want, 0, int64(want.Size)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := io.ReadAll(io.NewSectionReader(got, 0, int64(got.Size)))
+	if err != nil || !bytes.Equal(before, after) {
+		t.Errorf("what comes back is not what was decompressed: %v", err)
 	}
 }
 

@@ -12,6 +12,7 @@ const (
 	dataLittleEndian = 1
 	dataBigEndian    = 2
 
+	typeRelocatable  = 1
 	typeExecutable   = 2
 	typeSharedObject = 3
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // ErrNotELF is what Open wraps when the file is no ELF executable or shared
@@ -27,6 +28,7 @@ type File struct {
 	programs []program
 	sections []section // nil where the file has none or they are unusable
 	buildIDs buildIDs
+	scratch  func() (Scratch, error) // where large decompressed sections go; nil for memory
 }
 
 // A program is one row of the program header table.
@@ -64,6 +66,13 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 	return f, nil
 }
 
+// Through returns the same file, read through another reader of its bytes.
+func (f *File) Through(r io.ReaderAt) *File {
+	other := *f
+	other.r = r
+	return &other
+}
+
 // A header holds the fields of the ELF header that locate the other headers.
 type header struct {
 	programOffset, sectionOffset uint64
@@ -73,6 +82,10 @@ type header struct {
 }
 
 func (f *File) readHeader() (header, error) {
+	return f.readHeaderOf(typeExecutable, typeSharedObject)
+}
+
+func (f *File) readHeaderOf(kinds ...uint16) (header, error) {
 	var ident [64]byte
 	n, err := f.r.ReadAt(ident[:min(uint64(len(ident)), f.size)], 0)
 	if n < 52 {
@@ -102,7 +115,7 @@ func (f *File) readHeader() (header, error) {
 	default:
 		return header{}, fmt.Errorf("class %d: %w", ident[classOffset], ErrNotELF)
 	}
-	if kind := f.order.Uint16(ident[16:]); kind != typeExecutable && kind != typeSharedObject {
+	if kind := f.order.Uint16(ident[16:]); !slices.Contains(kinds, kind) {
 		return header{}, fmt.Errorf("file type %d: %w", kind, ErrNotELF)
 	}
 	f.machine = f.order.Uint16(ident[18:])

@@ -43,6 +43,7 @@ type node struct{ function, line, caller uint32 }
 type scope struct {
 	name   uint32 // among the strings
 	caller uint32 // node, none if it was not inlined
+	leaf   uint32 // node of its code without file and line; none where there is no such
 }
 
 // A lastRange is the range added last: the next one mostly shares its scope, and
@@ -139,6 +140,9 @@ func (b *Builder) add(low, high uint64, n uint32) error {
 // leaf returns the node of a range.
 func (b *Builder) leaf(r elf.Range) (uint32, error) {
 	l := &b.last
+	if r.File == "" && r.Line == 0 && r.Scope.Caller == nil {
+		return b.symbol(r.Scope)
+	}
 	if !l.set || l.scope != r.Scope {
 		made, err := b.scope(r.Scope, 0)
 		if err != nil {
@@ -159,6 +163,28 @@ func (b *Builder) leaf(r elf.Range) (uint32, error) {
 	return b.node(node{l.function, line(r.Line), l.made.caller})
 }
 
+// symbol returns the node of code of which only the function is known, without looking
+// for one that is the same: all code of a binary without debug information is such, and
+// nearly all of its names are different. Nothing else is kept of it.
+func (b *Builder) symbol(s *elf.Scope) (uint32, error) {
+	l := &b.last
+	if l.set && l.scope == s && l.made.leaf != none {
+		return l.made.leaf, nil
+	}
+	name, err := appendString(&b.text, elf.Printable(s.Function))
+	if err != nil {
+		return 0, err
+	}
+	if len(b.rows) >= maxFunctions || len(b.nodes) >= maxRanges {
+		return 0, fmt.Errorf("%d functions, %d nodes: %w", len(b.rows), len(b.nodes), ErrTooLarge)
+	}
+	leaf := uint32(len(b.nodes))
+	b.nodes = append(b.nodes, node{uint32(len(b.rows)), 0, none})
+	b.rows = append(b.rows, functionRow{system: name, line: line(s.StartLine) | uint32(s.Source)<<sourceBits})
+	*l = lastRange{scope: s, made: scope{name: name, caller: none, leaf: leaf}, function: b.nodes[leaf].function, set: true}
+	return leaf, nil
+}
+
 // scope makes what ranges of a scope share: its name and the node of its caller.
 func (b *Builder) scope(s *elf.Scope, depth int) (scope, error) {
 	if made, ok := b.scopes[s]; ok {
@@ -167,7 +193,7 @@ func (b *Builder) scope(s *elf.Scope, depth int) (scope, error) {
 	if depth >= maxInlined {
 		return scope{}, fmt.Errorf("inlined more than %d deep: %w", maxInlined, ErrTooLarge)
 	}
-	made := scope{caller: none}
+	made := scope{caller: none, leaf: none}
 	if s.Caller != nil {
 		outer, err := b.scope(s.Caller, depth+1)
 		if err != nil {

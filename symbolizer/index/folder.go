@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -30,13 +31,15 @@ const (
 // A Folder keeps the indexes of many binaries, one file each, for all processes
 // of one user. Files appear whole or not at all, and the ones not used for longest
 // are removed when the folder grows beyond its bound, so several processes may
-// use it at once.
+// use it at once, and so may several goroutines.
 type Folder struct {
 	root     *os.Root
 	maker    string
 	maxBytes int64
-	used     int64 // bytes of files at the last look, and what was added since
-	looked   bool
+
+	mu     sync.Mutex
+	used   int64 // bytes of files at the last look, and what was added since
+	looked bool
 }
 
 // DefaultDir is where indexes belong: /var/cache/narrows for root, else the folder
@@ -169,10 +172,8 @@ func (f *Folder) put(buildID string, image []byte) error {
 	if int64(len(image)) > f.maxBytes {
 		return fmt.Errorf("%d bytes in a folder of %d: %w", len(image), f.maxBytes, ErrTooLarge)
 	}
-	if !f.looked || f.used+int64(len(image)) > f.maxBytes {
-		if err := f.clean(f.maxBytes - int64(len(image))); err != nil {
-			return err
-		}
+	if err := f.makeRoom(int64(len(image))); err != nil {
+		return err
 	}
 	partial := partialPrefix + rand.Text()[:12]
 	file, err := f.root.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -187,7 +188,32 @@ func (f *Folder) put(buildID string, image []byte) error {
 	if err != nil {
 		return errors.Join(err, f.root.Remove(partial))
 	}
-	f.used += int64(len(image))
+	return nil
+}
+
+// Scratch makes a file without a name, which is gone when it is closed.
+func (f *Folder) Scratch() (*os.File, error) {
+	name := partialPrefix + rand.Text()[:12]
+	file, err := f.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("making a scratch file: %w", err)
+	}
+	if err := f.root.Remove(name); err != nil {
+		return nil, errors.Join(fmt.Errorf("making a scratch file: %w", err), file.Close())
+	}
+	return file, nil
+}
+
+// makeRoom counts the bytes of a file to come, and removes others for it if need be.
+func (f *Folder) makeRoom(bytes int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.looked || f.used+bytes > f.maxBytes {
+		if err := f.clean(f.maxBytes - bytes); err != nil {
+			return err
+		}
+	}
+	f.used += bytes
 	return nil
 }
 

@@ -26,6 +26,7 @@ type Index struct {
 
 	last  struct{ block, row int } // where the last address was found
 	files map[uint32]string        // that were asked for, by offset
+	text  text                     // of the strings that were asked for
 }
 
 // A Function is a row of the table of functions: what frames of one function and
@@ -173,6 +174,7 @@ func (x *Index) Rest() {
 	}
 	x.readFrom(x.r)
 	clear(x.files)
+	x.text = text{}
 }
 
 // Knowledge is what an index knows about an address.
@@ -333,7 +335,7 @@ func (x *Index) stringAt(blocks *section, at uint32) (string, error) {
 	data = data[at%blockSize:]
 	length, n := binary.Uvarint(data)
 	if n > 0 && length <= uint64(len(data)-n) && length <= x.strings-uint64(at)-uint64(n) {
-		return text(data[n : n+int(length)])
+		return x.text.add(data[n : n+int(length)])
 	}
 	return x.longString(blocks, uint64(at))
 }
@@ -353,7 +355,7 @@ func (x *Index) longString(blocks *section, at uint64) (string, error) {
 	if err := blocks.copyTo(data, at+uint64(used)); err != nil {
 		return "", err
 	}
-	return text(data)
+	return x.text.add(data)
 }
 
 // copyTo fills data with the bytes of the section at an offset.
@@ -367,15 +369,4 @@ func (s *section) copyTo(data []byte, at uint64) error {
 		data, at = data[n:], at+uint64(n)
 	}
 	return nil
-}
-
-// text refuses what a Builder never writes: control characters, which could
-// steer a terminal.
-func text(data []byte) (string, error) {
-	for _, c := range data {
-		if c < ' ' || c == 0x7f {
-			return "", fmt.Errorf("a string with control characters: %w", ErrDamaged)
-		}
-	}
-	return string(data), nil
 }

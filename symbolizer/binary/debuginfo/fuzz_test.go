@@ -72,7 +72,11 @@ func exercise(t testing.TB, data []byte, addresses ...uint64) {
 	if err != nil {
 		return
 	}
-	table := debuginfo.Open(file, debuginfo.Options{MaxMemory: 16 << 20})
+	exerciseTable(t, debuginfo.Open(file, debuginfo.Options{MaxMemory: 16 << 20}), addresses...)
+}
+
+func exerciseTable(t testing.TB, table *debuginfo.Table, addresses ...uint64) {
+	t.Helper()
 	for _, addr := range addresses {
 		frames, err := table.Frames(addr)
 		for _, f := range frames {
@@ -103,6 +107,44 @@ func exercise(t testing.TB, data []byte, addresses ...uint64) {
 		}
 	}
 	table.Memory()
+}
+
+// FuzzSupplement overwrites parts of the file that a program's debug information refers
+// to.
+func FuzzSupplement(f *testing.F) {
+	programs := victims(f)
+	if _, err := exec.LookPath("dwz"); err != nil {
+		f.Skip("needs dwz: ", err)
+	}
+	dir := f.TempDir()
+	first, second, common := filepath.Join(dir, "first"), filepath.Join(dir, "second"), filepath.Join(dir, "common")
+	for _, path := range []string{first, second} {
+		if err := os.WriteFile(path, programs[0].data, 0o700); err != nil {
+			f.Fatal(err)
+		}
+	}
+	run(f, "dwz", "-m", common, first, second)
+	file := openFile(f, second)
+	link, ok := file.SupplementLink()
+	if !ok {
+		f.Fatal("dwz left no link")
+	}
+	shared, err := os.ReadFile(common)
+	if err != nil {
+		f.Fatal(err)
+	}
+	addresses := sampled(file, 100)
+	f.Add(uint32(0x100), []byte{})
+	f.Add(uint32(0x60), []byte{0xff, 0xff, 0xff, 0x7f})
+	f.Fuzz(func(t *testing.T, at uint32, patch []byte) {
+		data := bytes.Clone(shared)
+		copy(data[int(at)%len(data):], patch)
+		supplement, err := binary.OpenSupplement(bytes.NewReader(data), int64(len(data)), link)
+		if err != nil {
+			return
+		}
+		exerciseTable(t, debuginfo.Open(file, debuginfo.Options{MaxMemory: 16 << 20, Supplement: supplement}), addresses...)
+	})
 }
 
 // FuzzDWARF overwrites parts of a program's debug information.

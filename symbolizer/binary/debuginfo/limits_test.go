@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
 	"github.com/narrows-profiler/narrows/symbolizer/binary/debuginfo"
 )
@@ -51,7 +53,7 @@ func TestLittleMemory(t *testing.T) {
 
 // TestSupplementaryFile gives a program debug information of which dwz has moved parts
 // to a file that is shared with another program: functions whose names are there are
-// left out, those around them have the line of the call.
+// left out, those around them have the line of the call. With that file, all is known.
 func TestSupplementaryFile(t *testing.T) {
 	tool(t, "dwz")
 	first := program{build: []string{"g++", "-O2", "-g", "program.cc"}}.compile(t)
@@ -72,7 +74,8 @@ func TestSupplementaryFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	run(t, "dwz", "-m", filepath.Join(t.TempDir(), "common"), first, second)
+	common := filepath.Join(t.TempDir(), "common")
+	run(t, "dwz", "-m", common, first, second)
 	f = openFile(t, second)
 	table := debuginfo.Open(f, debuginfo.Options{})
 	compared := 0
@@ -95,6 +98,47 @@ func TestSupplementaryFile(t *testing.T) {
 		t.Errorf("nothing tells of the other file: %v", table.Problems())
 	}
 	checkRanges(t, table, addresses)
+
+	table = debuginfo.Open(f, debuginfo.Options{Supplement: openSupplement(t, common, f)})
+	for i, addr := range addresses {
+		got, err := table.Frames(addr)
+		if diff := cmp.Diff(want[i], got); err != nil || diff != "" {
+			t.Errorf("%#x with the other file: %v (-before dwz +after):\n%s", addr, err, diff)
+		}
+	}
+	if problems := table.Problems(); len(problems) > 0 {
+		t.Errorf("with the other file: %v", problems)
+	}
+	checkRanges(t, table, addresses)
+}
+
+// openSupplement opens the supplementary file of a file, and checks that it is found by
+// what the file says, and that another one is refused.
+func openSupplement(t testing.TB, path string, of *binary.File) *binary.File {
+	t.Helper()
+	link, ok := of.SupplementLink()
+	if !ok || link.Path != path {
+		t.Fatalf("the link is %+v, %t, want one to %s", link, ok, path)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	info, err := file.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := link
+	other.BuildID = strings.Repeat("ab", len(link.BuildID)/2)
+	if _, err := binary.OpenSupplement(file, info.Size(), other); !errors.Is(err, binary.ErrOtherBinary) {
+		t.Errorf("with another build ID: %v, want ErrOtherBinary", err)
+	}
+	opened, err := binary.OpenSupplement(file, info.Size(), link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return opened
 }
 
 // within reports whether frames are some of all, in order, each with the line that it

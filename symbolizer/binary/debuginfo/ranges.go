@@ -118,7 +118,7 @@ func (e *enumeration) symbols(within span, taken []span, known Range) bool {
 			if len(parts) == 0 {
 				continue
 			}
-			named, err := s.scope(r.Symbol)
+			named, err := s.scopeOf(r)
 			if err != nil && !e.yield(Range{}, err) {
 				return false
 			}

@@ -19,17 +19,32 @@ func (s *symbols) scope(symbol binary.Symbol) (*Scope, error) {
 	if scope, ok := s.scopes[symbol]; ok {
 		return scope, nil
 	}
-	name, err := s.table.Name(symbol)
+	scope, err := s.newScope(symbol)
 	if err != nil {
 		return nil, err
 	}
-	var scope *Scope
-	if name != "" {
-		scope = &Scope{Function: name, Source: Symbol}
-	}
 	s.scopes[symbol] = scope
-	s.names += len(name)
+	if scope != nil {
+		s.names += len(scope.Function)
+	}
 	return scope, nil
+}
+
+// scopeOf returns the symbol of a range as a function. It keeps only those that have
+// several ranges: all symbols of a large program would take much memory.
+func (s *symbols) scopeOf(r binary.SymbolRange) (*Scope, error) {
+	if r.Low == r.Symbol.Start && r.High == r.Symbol.End {
+		return s.newScope(r.Symbol)
+	}
+	return s.scope(r.Symbol)
+}
+
+func (s *symbols) newScope(symbol binary.Symbol) (*Scope, error) {
+	name, err := s.table.Name(symbol)
+	if err != nil || name == "" {
+		return nil, err
+	}
+	return &Scope{Function: name, Source: Symbol}, nil
 }
 
 func (s *symbols) memory() int { return s.table.Memory() + len(s.scopes)*160 + s.names }

@@ -20,6 +20,9 @@ type Options struct {
 	// Debug is the separate file with the binary's debug information, opened with
 	// binary.OpenDebug, or nil.
 	Debug *binary.File
+	// Supplement is the file that the debug information refers to by its
+	// SupplementLink, opened with binary.OpenSupplement, or nil.
+	Supplement *binary.File
 	// MaxMemory bounds the bytes that decompressed sections and parsed units take
 	// at one time, about; 0 means 64 MiB. What does not fit has the names that the
 	// symbols have. Only compressed sections, and single units, can be so large:
@@ -49,7 +52,9 @@ func Open(code *binary.File, o Options) *Table {
 	if t.usable(err, binary.ErrNoGoTable) {
 		t.golang = golang
 	}
-	t.openDWARF(code, o)
+	if !t.allGo(code) {
+		t.openDWARF(code, o)
+	}
 	t.openSymbols(code, o)
 	t.openStubs(code)
 	return t
@@ -64,6 +69,23 @@ func (t *Table) usable(err, none error) bool {
 	return err == nil
 }
 
+// allGo tells whether Go's table covers all of the code, so that nobody would ask DWARF,
+// which Go's linker compresses: of a large program it takes 20 MB of memory. C code in a
+// Go program comes with at least its start files, which are longer than padding.
+func (t *Table) allGo(code *binary.File) bool {
+	const padding = 64
+	if t.golang == nil {
+		return false
+	}
+	low, high := t.golang.Reach()
+	for s := range code.Code() {
+		if s.Low+padding < low || s.High > high+padding {
+			return false
+		}
+	}
+	return true
+}
+
 // openDWARF takes the debug information of the binary, or else of the debug file.
 func (t *Table) openDWARF(code *binary.File, o Options) {
 	for _, f := range []*binary.File{code, o.Debug} {
@@ -73,6 +95,11 @@ func (t *Table) openDWARF(code *binary.File, o Options) {
 		data, err := dwarf.Open(f, o.MaxMemory)
 		if t.usable(err, dwarf.ErrNone) {
 			t.dwarf = data
+			if o.Supplement != nil {
+				if err := data.SetSupplement(o.Supplement); err != nil {
+					t.problems = append(t.problems, err)
+				}
+			}
 		}
 	}
 }
@@ -100,7 +127,7 @@ func (t *Table) openSymbols(code *binary.File, o Options) {
 }
 
 // ErrElsewhere is what a problem wraps where debug information refers to files that
-// are not followed: .dwo files, and the supplementary files that dwz makes.
+// are not followed: .dwo files, and supplementary files, made by dwz, that are not there.
 var ErrElsewhere = errors.New("debug information in another file")
 
 // Problems tells what could not be read of the binary so far: errors that wrap
@@ -122,6 +149,15 @@ func (t *Table) Problems() []error {
 		problems = append(problems, fmt.Errorf("names of %d functions: %w", c.Elsewhere, ErrElsewhere))
 	}
 	return problems
+}
+
+// Symbols is how many functions the symbol tables have, about.
+func (t *Table) Symbols() int {
+	n := 0
+	for _, s := range t.symbols {
+		n += s.table.Len()
+	}
+	return n
 }
 
 // Empty reports whether no source was found that could name anything.

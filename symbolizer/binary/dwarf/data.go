@@ -2,7 +2,6 @@ package dwarf
 
 import (
 	"cmp"
-	order "encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -36,6 +35,8 @@ type Data struct {
 	loaded         *unit  // whose bytes are kept
 	bytes          []byte
 
+	supplement *Data // nil if there is none
+
 	counts Counts
 }
 
@@ -52,7 +53,7 @@ type Counts struct {
 	Split          int // whose functions are in a .dwo file
 	Malformed      int // that contradict themselves, or exceed a limit
 	MalformedLines int // whose line tables do
-	Elsewhere      int // functions whose names are in a supplementary file
+	Elsewhere      int // functions whose names are in a supplementary file that is not there
 
 	// Detail is the first error behind the counts, nil if there is none.
 	Detail error
@@ -74,10 +75,7 @@ func Open(f *binary.File, maxMemory int) (*Data, error) {
 	if !f.HasContents(sectionNames[sectionInfo]) || !f.HasContents(sectionNames[sectionAbbrev]) {
 		return nil, fmt.Errorf("opening debug information: %w", ErrNone)
 	}
-	d := &Data{
-		sections: sections{file: f, limit: maxMemory}, big: f.ByteOrder() == order.BigEndian, maxMemory: maxMemory, budget: maxUnitRanges,
-		tables: map[abbreviationKey]*abbreviations{}, functions: map[uint64]function{}, trees: map[*unit]*kept{},
-	}
+	d := newData(f, maxMemory)
 	for s := range f.Code() {
 		d.code = append(d.code, span{s.Low, s.High})
 	}
@@ -160,7 +158,11 @@ func (d *Data) Counts() Counts { return d.counts }
 
 // Memory returns about how many bytes are kept now.
 func (d *Data) Memory() int {
-	return d.sections.held + d.tablesMemory + d.functionMemory + d.treesMemory + len(d.bytes) + cap(d.units)*256 + cap(d.owned)*24
+	n := 0
+	if d.supplement != nil {
+		n = d.supplement.Memory()
+	}
+	return n + d.sections.held + d.tablesMemory + d.functionMemory + d.treesMemory + len(d.bytes) + cap(d.units)*256 + cap(d.owned)*24
 }
 
 func (k *kept) memory() int {

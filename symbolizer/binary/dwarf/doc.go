@@ -11,10 +11,11 @@
 // .debug_aranges is not used: some compilers leave it out, others leave units out
 // of it, and the roots say the same.
 //
-// Debug information in other files is not followed. Units whose functions are in a
-// .dwo file still have their lines here, and are counted; an inlined function whose
-// name is in a supplementary file (.gnu_debugaltlink, made by dwz) is left out, its
-// code taken for that of the line that calls it, and counted.
+// Debug information in .dwo files is not followed: units whose functions are there
+// still have their lines here, and are counted. Names in a supplementary file
+// (.gnu_debugaltlink, made by dwz) are, if it is given by [Data.SetSupplement]. If not,
+// an inlined function whose name is there is left out, its code taken for that of the
+// line that calls it, and counted.
 //
 // Files are hostile input: see package binary. A unit that contradicts itself costs
 // its own names and is counted.

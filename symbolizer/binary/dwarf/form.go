@@ -162,7 +162,7 @@ func (d *Data) indexedAddress(u *unit, index uint64) (uint64, error) {
 }
 
 // text returns the string that a value is or stands for; "" where it is none, or
-// in another file.
+// in a file that is not there.
 func (d *Data) text(u *unit, v value) (string, error) {
 	switch v.form {
 	case formString:
@@ -171,6 +171,10 @@ func (d *Data) text(u *unit, v value) (string, error) {
 		return d.sections.text(sectionStr, v.number)
 	case formLineStrp:
 		return d.sections.text(sectionLineStr, v.number)
+	case formGNUStrpAlt, formStrpSup:
+		if d.supplement != nil {
+			return d.supplement.sections.text(sectionStr, v.number)
+		}
 	case formStrx, formStrx1, formStrx2, formStrx3, formStrx4, formGNUStrIndex:
 		if v.number > 1<<40 {
 			return "", errMalformed("string %d of a table", v.number)

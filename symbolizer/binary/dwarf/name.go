@@ -42,38 +42,39 @@ func (d *Data) function(entry uint64) (function, error) {
 
 func (d *Data) readFunction(entry uint64) (function, error) {
 	var f function
-	var plain string   // DW_AT_name of the first entry that has one
+	var plain string // DW_AT_name of the first entry that has one
+	var plainIn *Data
 	var plainAt uint64 // that entry
+	in := d
 	for range maxOrigins {
-		e, err := d.entry(entry)
+		e, err := in.entry(entry)
 		if err != nil {
 			return function{}, err
 		}
 		if f.line == 0 {
 			f.line = e.line
 		}
-		if f.name, err = d.text(e.unit, e.linkage); err != nil || f.name != "" {
+		if f.name, err = in.text(e.unit, e.linkage); err != nil || f.name != "" {
 			return f, err
 		}
 		if plain == "" {
-			if plain, err = d.text(e.unit, e.name); err != nil {
+			if plain, err = in.text(e.unit, e.name); err != nil {
 				return function{}, err
 			}
-			plainAt = entry
+			plainIn, plainAt = in, entry
 		}
-		if e.linkage.elsewhere() || e.name.elsewhere() || e.origin.elsewhere() {
+		if in.lacks(e.linkage) || in.lacks(e.name) || in.lacks(e.origin) {
 			d.counts.Elsewhere++
 		}
-		origin, ok := e.unit.reference(e.origin)
-		if !ok {
+		var ok bool
+		if in, entry, ok = in.follow(e.unit, e.origin); !ok {
 			break
 		}
-		entry = origin
 	}
 	if plain == "" {
 		return f, nil
 	}
-	around, err := d.around(plainAt)
+	around, err := plainIn.around(plainAt)
 	f.name = around + plain
 	return f, err
 }
@@ -205,7 +206,7 @@ func (d *Data) around(at uint64) (string, error) {
 			return "", err
 		}
 		name, err := d.text(e.unit, e.name)
-		if err != nil || e.name.elsewhere() || e.origin.elsewhere() {
+		if err != nil || d.lacks(e.name) || name == "" && e.origin.elsewhere() {
 			return "", err // rather without than under another name
 		}
 		if name == "" {

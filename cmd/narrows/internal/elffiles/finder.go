@@ -35,6 +35,7 @@ type Finder struct {
 	folders []*folder // those of the user first, then the root of this host
 	wanted  []string  // build IDs
 	taken   map[string]string
+	debug   map[string]string // debug files in their folders, by build ID
 }
 
 // folder is one place to look in.
@@ -51,7 +52,7 @@ type folder struct {
 // be a copy of another host's root, a store of files by build ID, or any folder with
 // binaries in it. Close it.
 func New(folders []string, p *profile.Profile) (*Finder, error) {
-	f := &Finder{taken: map[string]string{}}
+	f := &Finder{taken: map[string]string{}, debug: map[string]string{}}
 	for _, m := range p.Mapping {
 		if m.BuildID != "" && !slices.Contains(f.wanted, m.BuildID) {
 			f.wanted = append(f.wanted, m.BuildID)
@@ -231,6 +232,7 @@ func (f *Finder) DebugFile(m *profile.Mapping, want binary.DebugLink) (io.Reader
 			}
 			info, err := file.Stat()
 			if err == nil && f.means(m, want, file, info.Size()) {
+				f.debug[m.BuildID] = name
 				return file, info.Size(), nil
 			}
 			file.Close()

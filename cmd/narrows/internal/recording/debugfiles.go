@@ -55,3 +55,8 @@ func (d debugFiles) DebugFile(m *profile.Mapping, want binary.DebugLink) (io.Rea
 	}
 	return f, size, nil
 }
+
+// Supplement gives the symbolizer the supplementary file that the collector holds open.
+func (d debugFiles) Supplement(m *profile.Mapping, _ binary.SupplementLink) (io.ReaderAt, int64, error) {
+	return d.collector.Supplement(m)
+}

@@ -77,12 +77,22 @@ func Start(ctx context.Context, config collector.Config, sink Sink, options ...O
 		return nil, errors.Join(fmt.Errorf("starting the recording: %w", err), r.closeServers())
 	}
 	r.collector = c
+	debug := debugFiles{ctx, c, r.servers}
 	r.symbolizer = symbolizer.New(symbolizer.Config{
-		Binaries: mapped{c}, DebugFiles: debugFiles{ctx, c, r.servers}, Kernel: kernel, Indexes: r.indexes,
+		Binaries: mapped{c}, DebugFiles: debug, Supplements: debug, Kernel: kernel, Indexes: r.indexes,
+		MaxMemory: maxNames, MaxIndexed: maxIndexed,
 	})
 	r.consumer.Go(func() { r.consume(ctx) })
 	return r, nil
 }
+
+// maxNames bounds what is kept of binaries between windows, in bytes: indexes bring it
+// back soon.
+const maxNames = 8 << 20
+
+// maxIndexed bounds the pieces of code that a binary may have to be indexed while
+// recording: of larger ones only what was asked for is kept for the next time.
+const maxIndexed = 60_000
 
 // Collector is where marks, services and selections go.
 func (r *Recording) Collector() *collector.Collector { return r.collector }
