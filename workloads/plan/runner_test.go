@@ -21,6 +21,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.uber.org/goleak"
 
+	"github.com/narrows-profiler/narrows/workloads/generator"
 	"github.com/narrows-profiler/narrows/workloads/load"
 	"github.com/narrows-profiler/narrows/workloads/metrics"
 	"github.com/narrows-profiler/narrows/workloads/ryot"
@@ -34,10 +35,12 @@ import (
 )
 
 // serveVariable makes this test binary the reference service that it names; that of ryot
-// has a tiny model. nullVariable makes it the null server of the benchmark that it names.
+// has a tiny model. nullVariable makes it the null server of the benchmark that it names,
+// generateVariable a load generator.
 const (
-	serveVariable = "NARROWS_TEST_SERVE"
-	nullVariable  = "NARROWS_TEST_NULL"
+	serveVariable    = "NARROWS_TEST_SERVE"
+	nullVariable     = "NARROWS_TEST_NULL"
+	generateVariable = "NARROWS_TEST_GENERATE"
 )
 
 func TestMain(m *testing.M) {
@@ -49,6 +52,8 @@ func TestMain(m *testing.M) {
 		err = serve(ctx, os.Getenv(serveVariable))
 	case os.Getenv(nullVariable) != "":
 		err = serveNull(ctx, os.Getenv(nullVariable))
+	case os.Getenv(generateVariable) != "":
+		err = generate(ctx)
 	default:
 		stop()
 		goleak.VerifyTestMain(m)
@@ -94,6 +99,31 @@ func serveNull(ctx context.Context, name string) error {
 	return serving.Run(ctx, "127.0.0.1:0", os.Stdout, serving.Ready{Service: benchmark.Services[0]}, func() (http.Handler, serving.Config, error) {
 		return benchmark.Null(), serving.Config{Refuse: http.NotFound}, nil
 	})
+}
+
+func generate(ctx context.Context) error {
+	in, err := generator.Pollable(0, "orders")
+	if err != nil {
+		return err
+	}
+	out, err := generator.Pollable(1, "reports")
+	if err != nil {
+		return err
+	}
+	err = generator.Serve(ctx, in, out, func(name string) (load.Benchmark, error) {
+		b, err := Lookup(name)
+		return b.Run, err
+	})
+	return errors.Join(err, in.Close(), out.Close())
+}
+
+// apart makes loads in a process of their own.
+func apart(t *testing.T) Load {
+	t.Helper()
+	arguments := []string{"env", generateVariable + "=1", self(t)}
+	return func(ctx context.Context, b Benchmark, a load.Assignment, mark func(string, metrics.Instant)) (*metrics.Document, error) {
+		return generator.Command{Arguments: arguments, Threads: b.Threads}.Run(ctx, a, mark)
+	}
 }
 
 func self(t *testing.T) string {
@@ -151,7 +181,7 @@ type record struct {
 
 func (r *record) Close() error { r.memory.open--; return nil }
 
-func (m *memory) Mark(benchmark, phase string) {
+func (m *memory) Mark(benchmark, phase string, _ metrics.Instant) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	m.marks = append(m.marks, benchmark+"/"+phase)
@@ -286,7 +316,7 @@ func TestBothBenchmarksOnTheReferenceService(t *testing.T) {
 	kept := newMemory(t)
 	runner := Runner{
 		Benchmarks: benchmarksOf(t, ryot.Service), Commands: reference(t), Observer: kept, Sink: kept, Version: "test",
-		Options: load.Options{Iterations: 72},
+		Options: load.Options{Iterations: 72}, Load: apart(t),
 	}
 	if err := runner.Run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -366,22 +396,26 @@ func TestRunRefusesBeforeAnythingStarts(t *testing.T) {
 }
 
 func TestInterruptKeepsWhatThereIs(t *testing.T) {
-	interrupted := errors.New("interrupted")
-	ctx, cancel := context.WithCancelCause(t.Context())
-	kept := newMemory(t)
-	runner := Runner{
-		Benchmarks: benchmarksOf(t, ryot.Service), Commands: reference(t), Version: "test", Sink: kept,
-		Observer: &interrupter{kept, func() { cancel(interrupted) }},
-		Options:  load.Options{Iterations: 100_000},
-	}
-	if err := runner.Run(ctx); !errors.Is(err, interrupted) {
-		t.Fatalf("%v", err)
-	}
-	if len(kept.documents) != 1 || kept.documents[0].Status != metrics.Invalid || kept.documents[0].N < 20 {
-		t.Fatalf("%d documents, %+v", len(kept.documents), kept.documents)
-	}
-	if lines := bytes.Count(kept.requests["FirstTokenLatencyBenchmark"].Bytes(), []byte("\n")); lines < 20 {
-		t.Errorf("%d request records", lines)
+	for where, makeLoad := range map[string]Load{"here": Here, "apart": apart(t)} {
+		interrupted := errors.New("interrupted")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		kept := newMemory(t)
+		runner := Runner{
+			Benchmarks: benchmarksOf(t, ryot.Service), Commands: reference(t), Version: "test", Sink: kept, Load: makeLoad,
+			Observer: &interrupter{kept, func() { cancel(interrupted) }},
+			Options:  load.Options{Iterations: 100_000},
+		}
+		if err := runner.Run(ctx); !errors.Is(err, interrupted) {
+			t.Fatalf("%s: %v", where, err)
+		}
+		if len(kept.documents) != 1 || kept.documents[0].Status != metrics.Invalid || kept.documents[0].N < 20 ||
+			!strings.Contains(kept.documents[0].StatusReason, "interrupted") {
+			t.Fatalf("%s: %d documents, %+v", where, len(kept.documents), kept.documents)
+		}
+		lines := bytes.Count(kept.requests["FirstTokenLatencyBenchmark"].Bytes(), []byte("\n"))
+		if last := kept.marks[len(kept.marks)-1]; lines < 20 || last != "/" {
+			t.Errorf("%s: %d request records, the last mark is %q", where, lines, last)
+		}
 	}
 }
 
@@ -394,6 +428,46 @@ type interrupter struct {
 func (i *interrupter) Progress(_ string, done, _ int) {
 	if done == 20 {
 		i.stop()
+	}
+}
+
+// burner spends CPU time in this process at each request.
+type burner struct{ *memory }
+
+const burnt = 10 * time.Millisecond
+
+func (b burner) Progress(string, int, int) {
+	before := cpuTime(b.t)
+	for cpuTime(b.t)-before < burnt {
+	}
+}
+
+// cpuTime is what this process has used.
+func cpuTime(t *testing.T) time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		t.Error(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// What is said to be the generator's CPU time is that, and not what the process uses that
+// has started it.
+func TestTheGeneratorsCPUTimeIsItsOwn(t *testing.T) {
+	const requests = 60
+	for where, makeLoad := range map[string]Load{"here": Here, "apart": apart(t)} {
+		kept := newMemory(t)
+		runner := Runner{
+			Benchmarks: benchmarksOf(t, ryot.Service)[:1], Commands: reference(t), Version: "test", Sink: kept, Observer: burner{kept},
+			Options: load.Options{Iterations: requests, Concurrency: 1}, Load: makeLoad,
+		}
+		if err := runner.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		used := kept.documents[0].Load.GeneratorCPUSeconds
+		if ours := (requests * burnt).Seconds(); used <= 0 || (used >= ours) != (where == "here") {
+			t.Errorf("%s: the generator is said to have used %v s, this process has used %v s beside it", where, used, ours)
+		}
 	}
 }
 

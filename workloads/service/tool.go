@@ -44,13 +44,20 @@ func StartTool(name, commandLine string) (*Tool, error) {
 }
 
 // Stop closes the tool's input, which asks it to end, and ends it if it does not.
-// It returns an error with the end of its standard error if it had ended before.
+// It returns an error with the end of its standard error if it had failed before.
 func (t *Tool) Stop() error {
 	closeErr := t.Input.Close()
 	if errors.Is(closeErr, os.ErrClosed) {
 		closeErr = nil // the driver was done with it
 	}
 	err := t.Process.Stop(DefaultGrace)
+	select {
+	case <-t.Exited():
+		if t.State().Success() {
+			err = nil // it did as it was asked, perhaps before we looked
+		}
+	default:
+	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", t.Service, err)
 	}
