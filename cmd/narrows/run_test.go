@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -196,33 +197,70 @@ func answers(t *testing.T, dir string) map[int][2]int64 {
 	return said
 }
 
+// benchTwice runs a benchmark twice with a seed and once with another one.
+func benchTwice(t *testing.T, benchmark, iterations string, more ...string) (dirs [3]string, documents [3]metrics.Document) {
+	t.Helper()
+	for i, seed := range []string{"7", "7", "8"} {
+		args := []string{"bench", "--benchmark", benchmark, "--iterations", iterations, "--concurrent_requests", "1", "--seed", seed, "-o", "s", "--json"}
+		cmd := narrows(t, append(args, more...)...)
+		r := succeed(t, cmd)
+		var printed []metrics.Document
+		decode(t, r.stdout, &printed)
+		if len(printed) != 1 || strconv.Itoa(printed[0].N) != iterations || printed[0].Status != metrics.Complete {
+			t.Fatalf("the printed documents are\n%s", r.stdout)
+		}
+		dirs[i], documents[i] = filepath.Join(cmd.Dir, "s"), printed[0]
+		checkSession(t, dirs[i])
+	}
+	return dirs, documents
+}
+
+// checkMeasuredAnew checks that two runs of a seed measured times of their own.
+func checkMeasuredAnew(t *testing.T, first, again metrics.Document, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if a, b := first.Metrics[name], again.Metrics[name]; a == nil || b == nil || *a == *b {
+			t.Errorf("%s is the same in two runs, or unknown", name)
+		}
+	}
+}
+
 // Answers repeat with the seed, down to their bytes; what is measured does not, or
 // it would not be measured.
 func TestBenchRepeatsAnswersAndMeasuresAnew(t *testing.T) {
-	bench := func(seed string) (map[int][2]int64, map[string]*float64) {
-		cmd := narrows(t, "bench", "--benchmark", "TokenGeneration", "--iterations", "3", "--concurrent_requests", "1", "--seed", seed, "-o", "s", "--json")
-		r := succeed(t, cmd)
-		var documents []metrics.Document
-		decode(t, r.stdout, &documents)
-		if len(documents) != 1 || documents[0].N != 3 || documents[0].Status != metrics.Complete {
-			t.Fatalf("the printed documents are\n%s", r.stdout)
-		}
-		dir := filepath.Join(cmd.Dir, "s")
-		checkSession(t, dir)
-		return answers(t, dir), documents[0].Metrics
-	}
-	first, measured := bench("7")
-	again, anew := bench("7")
-	other, _ := bench("8")
+	dirs, documents := benchTwice(t, "TokenGeneration", "3")
+	first, again, other := answers(t, dirs[0]), answers(t, dirs[1]), answers(t, dirs[2])
 	if diff := cmp.Diff(first, again); diff != "" || len(first) != 3 {
 		t.Errorf("tokens and bytes of the same seed differ (-first +second):\n%s", diff)
 	}
 	if cmp.Equal(first, other) {
 		t.Errorf("another seed got the same answers: %v", other)
 	}
-	for _, name := range []string{"ttft_mean_ms", "tokens_per_second", "request_mean_ms"} {
-		if measured[name] == nil || anew[name] == nil || *measured[name] == *anew[name] {
-			t.Errorf("%s is the same in two runs, or unknown", name)
+	checkMeasuredAnew(t, documents[0], documents[1], "ttft_mean_ms", "tokens_per_second", "request_mean_ms")
+}
+
+// So do the ratios of compression, of every kind of text, and their intervals. The
+// service is reached as a tool, which spares the measurement against a null server.
+func TestBenchRepeatsRatiosAndMeasuresAnew(t *testing.T) {
+	_, documents := benchTwice(t, "CompressionRatio", "3",
+		"--target", "sigmalang=stdio:"+filepath.Join(programs, narrowsName)+" serve sigmalang --stdio")
+	ratios := func(d metrics.Document) map[string][3]float64 {
+		found := map[string][3]float64{}
+		for name, value := range d.Metrics {
+			if metrics.IsRatio(name) && value != nil {
+				found[name] = [3]float64{*value, d.CI[name].Low, d.CI[name].High}
+			}
+		}
+		return found
+	}
+	first, again, other := ratios(documents[0]), ratios(documents[1]), ratios(documents[2])
+	if diff := cmp.Diff(first, again); diff != "" || len(first) != 6 {
+		t.Errorf("%d ratios of the same seed differ (-first +second):\n%s", len(first), diff)
+	}
+	for _, name := range []string{"compression_ratio", "compression_ratio_english", "compression_ratio_code", "compression_ratio_all"} {
+		if first[name][0] <= 1 || first[name] == other[name] {
+			t.Errorf("%s is %v, and %v with another seed", name, first[name], other[name])
 		}
 	}
+	checkMeasuredAnew(t, documents[0], documents[1], "throughput_mb_per_s", "compress_ms_per_mb", "decompress_ms_per_mb", "request_mean_ms")
 }
