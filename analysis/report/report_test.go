@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -368,6 +370,27 @@ func TestRatiosAreQualified(t *testing.T) {
 		// Once as a target, once among the others, and once in the summary.
 		if n := strings.Count(out, test.markdown); n != 3 {
 			t.Errorf("%s: shown %d times:\n%s", test.trip, n, out)
+		}
+	}
+}
+
+// Benchmarks come in the order in which they ran, whatever their names are.
+func TestBenchmarksAreInTheOrderInWhichTheyRan(t *testing.T) {
+	s := record(t).Session
+	first := documents()[0]
+	first.Timestamp = first.Timestamp.Add(time.Minute) // it becomes the last
+	f, err := s.Create("metrics/" + first.Benchmark + ".json")
+	must(t, err)
+	must(t, json.NewEncoder(f).Encode(first))
+	must(t, f.Close())
+	d, err := Judge(s, rank.Options{})
+	must(t, err)
+	if got := []string{d.Ranking.Ranked[0].Benchmark, d.Ranking.Ranked[1].Benchmark}; got[0] != "TokenGenerationBenchmark" || got[1] != first.Benchmark {
+		t.Errorf("ranked are %q", got)
+	}
+	for kind, text := range map[string]string{"terminal": terminalText(t, d, false), "markdown": markdownText(t, d)} {
+		if a, b := strings.Index(text, "TokenGenerationBenchmark"), strings.Index(text, first.Benchmark); a < 0 || b < a {
+			t.Errorf("%s: the first benchmark is at %d, the second at %d:\n%s", kind, a, b, text)
 		}
 	}
 }
