@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/pprof/profile"
+	"github.com/prometheus/procfs"
 
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/cmd/narrows/internal/calibration"
@@ -34,6 +35,7 @@ func TestRun(t *testing.T) {
 	checkWindows(t, dir, 1)
 	checkTrust(t, s)
 	checkLabels(t, readProfile(t, filepath.Join(dir, session.CPU)), s.Services[0].PID)
+	checkPhases(t, readProfile(t, filepath.Join(dir, session.CPU)))
 
 	top := pprof(t, "-top", "-tagfocus=service=ryot", filepath.Join(dir, session.CPU))
 	for _, function := range []string{"llama.matmul", "llama.attention"} {
@@ -112,6 +114,24 @@ func checkLabels(t *testing.T, p *profile.Profile, pid int) {
 	}
 }
 
+// checkPhases checks that phases, which the load generator marks in another process and
+// tells of later, begin and end when they did: the model multiplies whole tiles of a
+// prompt's tokens in the prefill and nowhere else, and every few milliseconds another
+// phase begins.
+func checkPhases(t *testing.T, p *profile.Profile) {
+	t.Helper()
+	tiles := func(phase string) int64 {
+		return weight(p, func(s *profile.Sample) bool {
+			return ofService(s) && s.HasLabel("phase", phase) && slices.ContainsFunc(s.Location, func(l *profile.Location) bool {
+				return slices.ContainsFunc(l.Line, func(line profile.Line) bool { return strings.HasSuffix(line.Function.Name, "llama.matmulTiles") })
+			})
+		})
+	}
+	if prefill, decode := tiles("prefill"), tiles("decode"); prefill == 0 || float64(decode) > 0.05*float64(prefill) {
+		t.Errorf("a prompt's tokens were multiplied for %d ns in the prefill and %d ns in the decoding", prefill, decode)
+	}
+}
+
 // checkFlameFocus draws one phase of a session and one that does not exist.
 func checkFlameFocus(t *testing.T, dir string) {
 	one := narrows(t, "flame", "-l", "service=ryot", "-l", "phase=prefill", "-o", "x.svg", dir)
@@ -132,6 +152,64 @@ func checkFlameFocus(t *testing.T, dir string) {
 	f.check(t, narrows(t, "flame", "--sample-index", "heap", "-o", "x.svg", dir))
 	f = failure{status: 1, says: []string{"/no/such/x.svg", "create its folder first"}}
 	f.check(t, narrows(t, "flame", "-o", "/no/such/x.svg", dir))
+}
+
+// A load generator that is killed fails its benchmark, and says how it ended; what it
+// recorded before is kept, and nothing it left runs on.
+func TestBenchWhoseGeneratorDies(t *testing.T) {
+	cmd := narrows(t, "bench", "--benchmark", "FirstTokenLatency", "--iterations", "100000", "--concurrent_requests", "1", "-o", "s")
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it has ended, unless the test fails
+	dir := filepath.Join(cmd.Dir, "s")
+	until(t, "a request record", func() bool {
+		partial, err := filepath.Glob(filepath.Join(dir, "requests", ".*"))
+		if err != nil || len(partial) != 1 {
+			return false
+		}
+		info, err := os.Stat(partial[0])
+		return err == nil && info.Size() > 0
+	})
+	if err := syscall.Kill(childOf(t, cmd.Process.Pid, "generate"), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("it ended as %v", cmd.ProcessState)
+	}
+	if text := said.String(); !strings.Contains(text, "FirstTokenLatencyBenchmark: the load generator ended before its benchmark (signal: killed)") {
+		t.Errorf("it says\n%s", text)
+	}
+	s := checkSession(t, dir)
+	records, err := os.Stat(filepath.Join(dir, "requests", "FirstTokenLatencyBenchmark.ndjson"))
+	if s.Status != session.Failed || len(s.Services) != 1 || err != nil || records.Size() == 0 {
+		t.Fatalf("status %q, services %+v, records: %v", s.Status, s.Services, err)
+	}
+	if err := syscall.Kill(s.Services[0].PID, 0); err == nil {
+		t.Error("the reference service still runs")
+	}
+}
+
+// childOf finds a process of ours by its parent and its subcommand.
+func childOf(t *testing.T, parent int, subcommand string) int {
+	t.Helper()
+	processes, err := procfs.AllProcs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range processes {
+		stat, err := p.Stat()
+		if err != nil || stat.PPID != parent {
+			continue
+		}
+		if line, err := p.CmdLine(); err == nil && len(line) > 1 && line[1] == subcommand {
+			return p.PID
+		}
+	}
+	t.Fatalf("process %d has no child that was started with %q", parent, subcommand)
+	return 0
 }
 
 // Ctrl-C in the middle of the main job keeps all that was recorded and measured.
