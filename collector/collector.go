@@ -265,7 +265,13 @@ func (c *Collector) Windows() <-chan Window { return c.windows }
 // Mark says that from now on this is the benchmark and its phase; empty strings
 // end them.
 func (c *Collector) Mark(benchmark, phase string) {
-	c.timeline.Mark(accounting.Monotonic(), benchmark, phase)
+	c.MarkAt(accounting.Monotonic(), benchmark, phase)
+}
+
+// MarkAt is Mark from a time on that has passed already (see Now). It is not too late
+// while the events of that time are held, which is about two seconds.
+func (c *Collector) MarkAt(time uint64, benchmark, phase string) {
+	c.timeline.Mark(time, benchmark, phase)
 }
 
 // Service names a process and its descendants, present and future, as a service.

@@ -106,19 +106,23 @@ func (t *Tally) outside(seen int64) Outside {
 	return Outside{NS: ns, Share: ratio(ns, seen)}
 }
 
-// benchmarks lists the benchmarks that have samples or a document, by name.
+// benchmarks lists the benchmarks that have samples or a document: those with one in
+// the order of the documents, then the others by name.
 func (t *Tally) benchmarks(documents []metrics.Document) []string {
-	names := map[string]bool{}
-	labelled := t.labelled()
-	for key := range t.groups {
-		if key.benchmark != "" || !labelled {
-			names[key.benchmark] = true
+	var names []string
+	for _, d := range documents {
+		if !slices.Contains(names, d.Benchmark) {
+			names = append(names, d.Benchmark)
 		}
 	}
-	for _, d := range documents {
-		names[d.Benchmark] = true
+	others := map[string]bool{}
+	labelled := t.labelled()
+	for key := range t.groups {
+		if (key.benchmark != "" || !labelled) && !slices.Contains(names, key.benchmark) {
+			others[key.benchmark] = true
+		}
 	}
-	return slices.Sorted(maps.Keys(names))
+	return append(names, slices.Sorted(maps.Keys(others))...)
 }
 
 // measure ranks one benchmark. It returns the places of all its services that

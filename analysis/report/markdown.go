@@ -148,7 +148,7 @@ func (m *document) baselines(d *Data) {
 // adds to latencies by itself.
 func (m *document) generators(d *Data) {
 	m.heading(3, "What the load generator itself adds")
-	m.paragraph("Lateness is that of this run's sends. The rest was measured after it: the same code sent requests to a server that answers at once. The network between them and that server's own work are in it, so it is an upper bound. 1 core is a CPU that is busy all the time; while a recording runs, the generator's process records as well.")
+	m.paragraph("Lateness is that of this run's sends. The rest was measured after it: the same code sent requests to a server that answers at once. The network between them and that server's own work are in it, so it is an upper bound. 1 core is a CPU that is busy all the time; the generator is a process of its own, and its CPU time is no part of what the recording cost.")
 	var rows [][]markup
 	for i := range d.Metrics {
 		l := &d.Metrics[i].Load

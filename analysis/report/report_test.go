@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,7 +48,7 @@ func TestTerminalSaysWhatWasFound(t *testing.T) {
 		`1 is CRITICAL: `, `saves at most 5\d\.\d % `,
 		`FirstTokenLatencyBenchmark: 27\.0 s in 2,700 samples, 88\.2 % of all recorded; 1 not shown \(0\.6 %\)`,
 		`(?m)^ +in FirstTokenLatencyBenchmark, 71\.1 % in TokenGenerationBenchmark$`,
-		`Recorded 60\.0 s: 99\.6 % of the machine's 61\.4 s CPU time seen, 240\.0 ms lost; recording and making\s+the load cost 1\.2 s CPU time \(1\.0 % of the machine\), 86\.0 MiB`,
+		`Recorded 60\.0 s: 99\.6 % of the machine's 61\.4 s CPU time seen, 240\.0 ms lost; recording cost 1\.2 s\s+CPU time \(1\.0 % of the machine\), 86\.0 MiB`,
 	} {
 		if !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("the summary has nothing like %q:\n%s", want, out)
@@ -368,6 +370,27 @@ func TestRatiosAreQualified(t *testing.T) {
 		// Once as a target, once among the others, and once in the summary.
 		if n := strings.Count(out, test.markdown); n != 3 {
 			t.Errorf("%s: shown %d times:\n%s", test.trip, n, out)
+		}
+	}
+}
+
+// Benchmarks come in the order in which they ran, whatever their names are.
+func TestBenchmarksAreInTheOrderInWhichTheyRan(t *testing.T) {
+	s := record(t).Session
+	first := documents()[0]
+	first.Timestamp = first.Timestamp.Add(time.Minute) // it becomes the last
+	f, err := s.Create("metrics/" + first.Benchmark + ".json")
+	must(t, err)
+	must(t, json.NewEncoder(f).Encode(first))
+	must(t, f.Close())
+	d, err := Judge(s, rank.Options{})
+	must(t, err)
+	if got := []string{d.Ranking.Ranked[0].Benchmark, d.Ranking.Ranked[1].Benchmark}; got[0] != "TokenGenerationBenchmark" || got[1] != first.Benchmark {
+		t.Errorf("ranked are %q", got)
+	}
+	for kind, text := range map[string]string{"terminal": terminalText(t, d, false), "markdown": markdownText(t, d)} {
+		if a, b := strings.Index(text, "TokenGenerationBenchmark"), strings.Index(text, first.Benchmark); a < 0 || b < a {
+			t.Errorf("%s: the first benchmark is at %d, the second at %d:\n%s", kind, a, b, text)
 		}
 	}
 }

@@ -157,11 +157,7 @@ func ownCost(d *Data) string {
 		return "what the recording cost is unknown"
 	}
 	cpu := c.CPUUserSeconds + c.CPUSystemSeconds + c.EBPFRunSeconds
-	what := "recording"
-	if len(d.Metrics) > 0 { // the load comes from the process that records
-		what += " and making the load"
-	}
-	text := fmt.Sprintf("%s cost %s CPU time", what, cpuTime(int64(cpu*1e9)))
+	text := fmt.Sprintf("recording cost %s CPU time", cpuTime(int64(cpu*1e9)))
 	if all := d.Session.Duration().Seconds() * float64(d.Session.Host.CPUsOnline); all > 0 {
 		text += fmt.Sprintf(" (%s of the machine)", percent(cpu/all))
 	}

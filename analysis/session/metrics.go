@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/narrows-profiler/narrows/workloads/metrics"
 )
 
-// Metrics reads the documents of the session's benchmarks, by file name.
+// Metrics reads the documents of the session's benchmarks, in the order in which they
+// ran, which is the plan's.
 func (s *Session) Metrics() ([]metrics.Document, error) {
 	f, err := openFolder(s.dir)
 	if err != nil {
@@ -38,6 +40,7 @@ func (s *Session) Metrics() ([]metrics.Document, error) {
 		}
 		documents = append(documents, *document)
 	}
+	slices.SortStableFunc(documents, func(a, b metrics.Document) int { return a.Timestamp.Compare(b.Timestamp) })
 	return documents, nil
 }
 

@@ -56,7 +56,7 @@ func (f *benchmarkFlags) runner(ctx context.Context) (*plan.Runner, error) {
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("looking for this program, which is the reference services too: %w", err)
+		return nil, fmt.Errorf("looking for this program, which is the reference services and the load generator too: %w", err)
 	}
 	targets, err := f.targets()
 	if err != nil {
@@ -67,6 +67,7 @@ func (f *benchmarkFlags) runner(ctx context.Context) (*plan.Runner, error) {
 		Commands:   map[string]service.Command{},
 		Targets:    targets,
 		Null:       nullServer(self),
+		Load:       generatorOf(self),
 		Options: load.Options{
 			Iterations: f.Iterations, Duration: f.Duration, Concurrency: f.Concurrency, Seed: f.Seed,
 		},

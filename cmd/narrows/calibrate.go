@@ -49,10 +49,10 @@ func calibrateGenerator(ctx context.Context) (session.Check, error) {
 	const rate = 1000
 	self, err := os.Executable()
 	if err != nil {
-		return session.Check{}, fmt.Errorf("looking for this program, which is the null server too: %w", err)
+		return session.Check{}, fmt.Errorf("looking for this program, which is the null server and the load generator too: %w", err)
 	}
 	benchmark := plan.Benchmarks()[0]
-	own, err := plan.MeasureGenerator(ctx, nullServer(self)(benchmark), benchmark, load.Options{Rate: rate, Iterations: 2 * rate})
+	own, err := plan.MeasureGenerator(ctx, generatorOf(self), nullServer(self)(benchmark), benchmark, load.Options{Rate: rate, Iterations: 2 * rate})
 	if err != nil {
 		return session.Check{}, err
 	}

@@ -29,6 +29,7 @@ type commands struct {
 	Serve     serveCommand     `cmd:"" help:"Run a reference service."`
 	Doctor    doctorCommand    `cmd:"" help:"Say what works on this host, what does not, and what to do about it. Changes nothing."`
 	Null      nullCommand      `cmd:"" hidden:"" help:"Answer a benchmark's requests at once, so that the load generator can measure itself."`
+	Generate  generateCommand  `cmd:"" hidden:"" help:"Make the load of a benchmark, as the standard input asks for it."`
 	Split     splitCommand     `cmd:"" hidden:"" help:"Spend CPU time in known parts, so that the profiler can be measured."`
 
 	Version kong.VersionFlag `help:"Print the version."`

@@ -32,28 +32,27 @@ func newObserver(out io.Writer, c *collector.Collector, duration time.Duration) 
 	return &observer{collector: c, progress: newProgress(out), duration: duration}
 }
 
-// Mark labels what is sampled from now on. A warm-up is not part of the benchmark:
-// its samples carry the phase alone.
-func (o *observer) Mark(benchmark, phase string) {
+// Mark labels what was sampled from an instant on. A warm-up is not part of the
+// benchmark: its samples carry the phase alone.
+func (o *observer) Mark(benchmark, phase string, at metrics.Instant) {
 	if phase == load.Warmup {
 		benchmark = ""
 	}
 	if o.collector != nil {
-		o.collector.Mark(benchmark, phase)
+		o.collector.MarkAt(uint64(at.MonotonicNs), benchmark, phase)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now := time.Now()
 	last := len(o.benchmarks) - 1
 	if last >= 0 && o.benchmarks[last].Benchmark == benchmark {
-		o.benchmarks[last].End = now
+		o.benchmarks[last].End = at.Time
 		return
 	}
-	if last >= 0 && o.benchmarks[last].End.Before(now) && benchmark == "" {
-		o.benchmarks[last].End = now
+	if last >= 0 && o.benchmarks[last].End.Before(at.Time) && benchmark == "" {
+		o.benchmarks[last].End = at.Time
 	}
 	if benchmark != "" {
-		o.benchmarks = append(o.benchmarks, session.Benchmark{Benchmark: benchmark, Start: now, End: now})
+		o.benchmarks = append(o.benchmarks, session.Benchmark{Benchmark: benchmark, Start: at.Time, End: at.Time})
 	}
 }
 

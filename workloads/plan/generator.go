@@ -45,21 +45,21 @@ func (r *Runner) measureGenerator(ctx context.Context, benchmark Benchmark, docu
 	if ctx.Err() != nil {
 		return nil, "the run was stopped"
 	}
-	own, err := MeasureGenerator(ctx, r.Null(benchmark), benchmark, ownOptions(document, r.Options.Seed))
+	own, err := MeasureGenerator(ctx, r.load(), r.Null(benchmark), benchmark, ownOptions(document, r.Options.Seed))
 	if err != nil {
 		return nil, err.Error()
 	}
 	return own, ""
 }
 
-// MeasureGenerator runs a benchmark against a null server of it, which the command
-// starts, and says what that took: what the generator adds and uses by itself.
-func MeasureGenerator(ctx context.Context, command service.Command, benchmark Benchmark, options load.Options) (*metrics.Generator, error) {
+// MeasureGenerator makes the load of a benchmark for a null server of it, which the
+// command starts, and says what that took: what the generator adds and uses by itself.
+func MeasureGenerator(ctx context.Context, makeLoad Load, command service.Command, benchmark Benchmark, options load.Options) (*metrics.Generator, error) {
 	server, err := service.Start(ctx, command)
 	if err != nil {
 		return nil, err
 	}
-	requests, sent, err := sendToNull(ctx, benchmark, server.Endpoint, options)
+	requests, sent, err := sendToNull(ctx, makeLoad, benchmark, server.Endpoint, options)
 	if err = errors.Join(err, server.Stop()); err != nil {
 		return nil, fmt.Errorf("measuring what the generator adds: %w", err)
 	}
@@ -86,20 +86,19 @@ func ownOptions(document *metrics.Document, seed uint64) load.Options {
 }
 
 // sendToNull runs the benchmark for its requests and its load alone.
-func sendToNull(ctx context.Context, benchmark Benchmark, endpoint service.Endpoint, options load.Options) (requests []metrics.Request, sent metrics.Load, err error) {
+func sendToNull(ctx context.Context, makeLoad Load, benchmark Benchmark, endpoint service.Endpoint, options load.Options) (requests []metrics.Request, sent metrics.Load, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, ownPatience, fmt.Errorf("the null server took more than %v", ownPatience))
 	defer cancel()
-	document, err := benchmark.Run(ctx, load.Assignment{
+	document, err := makeLoad(ctx, benchmark, load.Assignment{
 		Name:      benchmark.Name,
 		Endpoints: map[string]service.Endpoint{endpoint.Service: endpoint},
 		Options:   options,
-		Mark:      func(string) {},
 		Progress:  func(int, int) {},
 		Record: func(request metrics.Request) error {
 			requests = append(requests, request)
 			return nil
 		},
-	})
+	}, func(string, metrics.Instant) {})
 	if err != nil {
 		return nil, metrics.Load{}, err
 	}

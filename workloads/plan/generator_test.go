@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
 
@@ -61,17 +62,35 @@ func TestTheGeneratorMeasuresItself(t *testing.T) {
 }
 
 // The cost is measured, not judged: another machine, or a busy one, takes another
-// time. The whole of a core would be too much anywhere.
+// time. The whole of a core would be too much anywhere. One benchmark's answers are
+// documents, the other's are streams of four tokens.
 func TestWhatTheGeneratorTakes(t *testing.T) {
-	benchmark := Benchmarks()[0]
-	options := load.Options{Rate: 1000, Iterations: 2000}
-	own, err := MeasureGenerator(t.Context(), nullServer(t)(benchmark), benchmark, options)
-	if err != nil {
-		t.Fatal(err)
+	makers := []struct {
+		name string
+		load Load
+	}{{"a process of its own", apart(t)}}
+	if os.Getenv("NARROWS_TEST_FULL") != "" {
+		makers = append(makers, struct {
+			name string
+			load Load
+		}{"this process", Here})
 	}
-	t.Logf("at 1,000 requests a second: %.1f %% of a core, adds %.3f ms (median) and %.3f ms (99th percentile)", 100*own.CPURatio, own.AddedP50Ms, own.AddedP99Ms)
-	if own.CPURatio > 1 || own.RatePerSecond != 1000 || own.Requests != 2000 {
-		t.Errorf("%+v", own)
+	for _, name := range []string{"AgentTaskLatencyBenchmark", "FirstTokenLatencyBenchmark"} {
+		benchmark, err := Lookup(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, maker := range makers {
+			own, err := MeasureGenerator(t.Context(), maker.load, nullServer(t)(benchmark), benchmark, load.Options{Rate: 1000, Iterations: 2000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%s at 1,000 requests a second from %s: %.1f %% of a core, adds %.3f ms (median) and %.3f ms (99th percentile)",
+				name, maker.name, 100*own.CPURatio, own.AddedP50Ms, own.AddedP99Ms)
+			if own.CPURatio > 1 || own.RatePerSecond != 1000 || own.Requests != 2000 {
+				t.Errorf("%+v", own)
+			}
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/narrows-profiler/narrows/analysis/statistics"
 	"github.com/narrows-profiler/narrows/workloads/load"
@@ -15,12 +16,13 @@ import (
 	"github.com/narrows-profiler/narrows/workloads/service"
 )
 
-// Observer learns what is running, at the instant it begins. Its methods may be
-// called from any goroutine, but calls of Mark never overlap; they have to
-// return quickly, as the load waits for them.
+// Observer learns what is running. Its methods may be called from any goroutine, but
+// calls of Mark never overlap; they have to return quickly, as the load may wait for
+// them.
 type Observer interface {
-	// Mark begins a phase of a benchmark. Both are empty once none runs.
-	Mark(benchmark, phase string)
+	// Mark says that a phase of a benchmark began at an instant, which may be some
+	// tenths of a second in the past. Both names are empty once none runs.
+	Mark(benchmark, phase string, at metrics.Instant)
 	// Service says that a process of a service is up, before any request: its
 	// samples carry the name. It is not called for an external service whose
 	// process is unknown.
@@ -38,6 +40,22 @@ type Sink interface {
 	Requests(benchmark string) (io.WriteCloser, error)
 }
 
+// Load makes the load of a benchmark: it is the benchmark's Run, here or elsewhere.
+// Instead of the assignment's Mark it calls mark, with the instant at which each phase
+// began. The last call has an empty phase: the benchmark's end.
+type Load func(ctx context.Context, benchmark Benchmark, a load.Assignment, mark func(phase string, at metrics.Instant)) (*metrics.Document, error)
+
+// Here makes the load in this process.
+func Here(ctx context.Context, benchmark Benchmark, a load.Assignment, mark func(phase string, at metrics.Instant)) (*metrics.Document, error) {
+	clock, err := load.NewClock()
+	if err != nil {
+		return nil, err
+	}
+	a.Mark = func(phase string) { mark(phase, clock.Instant(time.Now())) }
+	defer a.Mark("")
+	return benchmark.Run(ctx, a)
+}
+
 // Runner runs benchmarks.
 type Runner struct {
 	// Benchmarks are run in this order.
@@ -49,6 +67,8 @@ type Runner struct {
 	// Null returns the command that starts a process of a benchmark's null server,
 	// by which the generator measures itself after each run. Without it, it does not.
 	Null func(Benchmark) service.Command
+	// Load makes all loads; nil stands for Here.
+	Load Load
 	// Options hold for every benchmark; Iterations of 0 without a Duration are
 	// each benchmark's own.
 	Options  load.Options
@@ -177,16 +197,11 @@ func (r *Runner) measure(ctx context.Context, benchmark Benchmark, endpoints map
 	}
 	var marking sync.Mutex
 	records := metrics.NewRequestWriter(requests)
-	document, err = benchmark.Run(ctx, load.Assignment{
+	return r.load()(ctx, benchmark, load.Assignment{
 		Name:      benchmark.Name,
 		Endpoints: endpoints,
 		Options:   options,
-		Mark: func(phase string) {
-			marking.Lock()
-			defer marking.Unlock()
-			r.Observer.Mark(benchmark.Name, phase)
-		},
-		Progress: func(done, total int) { r.Observer.Progress(benchmark.Name, done, total) },
+		Progress:  func(done, total int) { r.Observer.Progress(benchmark.Name, done, total) },
 		Record: func(request metrics.Request) error {
 			if request.Outcome == metrics.OK {
 				*latencies = append(*latencies, milliseconds(request.End.Sub(request.IntendedStart)))
@@ -195,9 +210,22 @@ func (r *Runner) measure(ctx context.Context, benchmark Benchmark, endpoints map
 		},
 		RequestsFile: "requests/" + benchmark.Name + ".ndjson",
 		Version:      r.Version,
+	}, func(phase string, at metrics.Instant) {
+		marking.Lock()
+		defer marking.Unlock()
+		name := benchmark.Name
+		if phase == "" {
+			name = ""
+		}
+		r.Observer.Mark(name, phase, at)
 	})
-	r.Observer.Mark("", "")
-	return document, err
+}
+
+func (r *Runner) load() Load {
+	if r.Load == nil {
+		return Here
+	}
+	return r.Load
 }
 
 func median(values []float64) float64 {

@@ -34,10 +34,12 @@ import (
 )
 
 // serveVariable makes this test binary the reference service that it names; that of ryot
-// has a tiny model. nullVariable makes it the null server of the benchmark that it names.
+// has a tiny model. nullVariable makes it the null server of the benchmark that it names,
+// generateVariable a load generator.
 const (
-	serveVariable = "NARROWS_TEST_SERVE"
-	nullVariable  = "NARROWS_TEST_NULL"
+	serveVariable    = "NARROWS_TEST_SERVE"
+	nullVariable     = "NARROWS_TEST_NULL"
+	generateVariable = "NARROWS_TEST_GENERATE"
 )
 
 func TestMain(m *testing.M) {
@@ -49,6 +51,8 @@ func TestMain(m *testing.M) {
 		err = serve(ctx, os.Getenv(serveVariable))
 	case os.Getenv(nullVariable) != "":
 		err = serveNull(ctx, os.Getenv(nullVariable))
+	case os.Getenv(generateVariable) != "":
+		err = generate(ctx)
 	default:
 		stop()
 		goleak.VerifyTestMain(m)
@@ -151,7 +155,7 @@ type record struct {
 
 func (r *record) Close() error { r.memory.open--; return nil }
 
-func (m *memory) Mark(benchmark, phase string) {
+func (m *memory) Mark(benchmark, phase string, _ metrics.Instant) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	m.marks = append(m.marks, benchmark+"/"+phase)
@@ -286,7 +290,7 @@ func TestBothBenchmarksOnTheReferenceService(t *testing.T) {
 	kept := newMemory(t)
 	runner := Runner{
 		Benchmarks: benchmarksOf(t, ryot.Service), Commands: reference(t), Observer: kept, Sink: kept, Version: "test",
-		Options: load.Options{Iterations: 72},
+		Options: load.Options{Iterations: 72}, Load: apart(t),
 	}
 	if err := runner.Run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -366,22 +370,26 @@ func TestRunRefusesBeforeAnythingStarts(t *testing.T) {
 }
 
 func TestInterruptKeepsWhatThereIs(t *testing.T) {
-	interrupted := errors.New("interrupted")
-	ctx, cancel := context.WithCancelCause(t.Context())
-	kept := newMemory(t)
-	runner := Runner{
-		Benchmarks: benchmarksOf(t, ryot.Service), Commands: reference(t), Version: "test", Sink: kept,
-		Observer: &interrupter{kept, func() { cancel(interrupted) }},
-		Options:  load.Options{Iterations: 100_000},
-	}
-	if err := runner.Run(ctx); !errors.Is(err, interrupted) {
-		t.Fatalf("%v", err)
-	}
-	if len(kept.documents) != 1 || kept.documents[0].Status != metrics.Invalid || kept.documents[0].N < 20 {
-		t.Fatalf("%d documents, %+v", len(kept.documents), kept.documents)
-	}
-	if lines := bytes.Count(kept.requests["FirstTokenLatencyBenchmark"].Bytes(), []byte("\n")); lines < 20 {
-		t.Errorf("%d request records", lines)
+	for where, makeLoad := range map[string]Load{"here": Here, "apart": apart(t)} {
+		interrupted := errors.New("interrupted")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		kept := newMemory(t)
+		runner := Runner{
+			Benchmarks: benchmarksOf(t, ryot.Service), Commands: reference(t), Version: "test", Sink: kept, Load: makeLoad,
+			Observer: &interrupter{kept, func() { cancel(interrupted) }},
+			Options:  load.Options{Iterations: 100_000},
+		}
+		if err := runner.Run(ctx); !errors.Is(err, interrupted) {
+			t.Fatalf("%s: %v", where, err)
+		}
+		if len(kept.documents) != 1 || kept.documents[0].Status != metrics.Invalid || kept.documents[0].N < 20 ||
+			!strings.Contains(kept.documents[0].StatusReason, "interrupted") {
+			t.Fatalf("%s: %d documents, %+v", where, len(kept.documents), kept.documents)
+		}
+		lines := bytes.Count(kept.requests["FirstTokenLatencyBenchmark"].Bytes(), []byte("\n"))
+		if last := kept.marks[len(kept.marks)-1]; lines < 20 || last != "/" {
+			t.Errorf("%s: %d request records, the last mark is %q", where, lines, last)
+		}
 	}
 }
 

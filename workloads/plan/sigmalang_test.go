@@ -32,6 +32,7 @@ func TestCompressionBenchmarks(t *testing.T) {
 		kept := newMemory(t)
 		runner.Benchmarks, runner.Observer, runner.Sink, runner.Version = benchmarksOf(t, sigmalang.Service), kept, kept, "test"
 		runner.Options = load.Options{Iterations: 3, Concurrency: 2}
+		runner.Load = apart(t)
 		if err := runner.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -35,6 +35,7 @@ func TestStorageBenchmarks(t *testing.T) {
 		kept := newMemory(t)
 		runner.Benchmarks, runner.Observer, runner.Sink, runner.Version = benchmarksOf(t, sigmavault.Service), kept, kept, "test"
 		runner.Options = load.Options{Iterations: 20, Concurrency: 2}
+		runner.Load = apart(t)
 		if err := runner.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}

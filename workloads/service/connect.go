@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/narrows-profiler/narrows/workloads/child"
 )
 
 // healthTimeout bounds each question whether a service is there.
@@ -61,7 +63,7 @@ func get(ctx context.Context, client *http.Client, target *url.URL) ([]byte, err
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, most))
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("GET %s: HTTP %d: %q", target.Path, response.StatusCode, printable(string(body[:min(len(body), 200)])))
+		return nil, fmt.Errorf("GET %s: HTTP %d: %q", target.Path, response.StatusCode, child.Printable(string(body[:min(len(body), 200)])))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("GET %s: %w", target.Path, err)
@@ -80,7 +82,7 @@ func firstModel(body []byte) string {
 	if json.Unmarshal(body, &list) != nil || len(list.Data) == 0 {
 		return ""
 	}
-	return printable(list.Data[0].ID)
+	return child.Printable(list.Data[0].ID)
 }
 
 // locate returns the process that listens at target, or 0 and why it is unknown.

@@ -2,6 +2,7 @@ package service
 
 import (
 	"os"
+	"slices"
 	"testing"
 )
 
@@ -26,6 +27,13 @@ func TestMemoryOfATree(t *testing.T) {
 	tree, err := WatchMemory(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, lists := range []bool{tree.listsChildren, false} {
+		tree.listsChildren = lists
+		found, err := tree.tree()
+		if err != nil || !slices.Contains(found, process.PID) || !slices.Contains(found, os.Getpid()) || slices.Contains(found, os.Getppid()) {
+			t.Errorf("by lists of children %v: the tree is %v, %v", lists, found, err)
+		}
 	}
 	if whole, err := tree.Stop(); err != nil || whole <= alone {
 		t.Errorf("the tree's peak %d (%v), the child's %d", whole, err, alone)

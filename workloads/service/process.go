@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/narrows-profiler/narrows/workloads/child"
 )
 
 // What a Command that leaves them zero stands for.
@@ -39,7 +41,7 @@ type Command struct {
 // Process is a reference service that was started.
 type Process struct {
 	Endpoint
-	*child
+	*child.Process
 	command Command
 	ready   firstLine
 }
@@ -68,11 +70,11 @@ func Start(ctx context.Context, command Command) (*Process, error) {
 	}
 	p := &Process{command: command, ready: firstLine{line: make(chan []byte, 1)}}
 	var err error
-	if p.child, err = startChild(exec.Command(command.Arguments[0], command.Arguments[1:]...), nil, &p.ready); err != nil {
+	if p.Process, err = child.Start(exec.Command(command.Arguments[0], command.Arguments[1:]...), nil, &p.ready); err != nil {
 		return nil, fmt.Errorf("starting the reference service %s: %w", command.Service, err)
 	}
 	if err := p.awaitReady(ctx); err != nil {
-		return nil, fmt.Errorf("starting the reference service %s: %w%s", command.Service, errors.Join(err, p.end(0)), p.lastWords())
+		return nil, fmt.Errorf("starting the reference service %s: %w%s", command.Service, errors.Join(err, p.End(0)), p.LastWords())
 	}
 	return p, nil
 }
@@ -83,8 +85,8 @@ func (p *Process) awaitReady(ctx context.Context) error {
 	select {
 	case line := <-p.ready.line:
 		return p.announced(line)
-	case <-p.exited:
-		return fmt.Errorf("it ended before it was ready (%v)", p.cmd.ProcessState)
+	case <-p.Exited():
+		return fmt.Errorf("it ended before it was ready (%v)", p.State())
 	case <-late.C:
 		return fmt.Errorf("it was not ready after %v", p.command.ReadyTimeout)
 	case <-ctx.Done():
@@ -106,7 +108,7 @@ func (p *Process) announced(line []byte) error {
 	if said.Service != p.command.Service || said.PID <= 0 || ip == nil || !ip.IsLoopback() {
 		return fmt.Errorf("it announced service %.50q at %.200q with pid %d, want %s on a loopback address", said.Service, said.URL, said.PID, p.command.Service)
 	}
-	p.Endpoint = Endpoint{Service: said.Service, Kind: Reference, URL: strings.TrimSuffix(address.String(), "/"), PID: said.PID, Model: printable(said.Model), Planted: p.command.Planted}
+	p.Endpoint = Endpoint{Service: said.Service, Kind: Reference, URL: strings.TrimSuffix(address.String(), "/"), PID: said.PID, Model: child.Printable(said.Model), Planted: p.command.Planted}
 	return nil
 }
 
@@ -114,7 +116,7 @@ func (p *Process) announced(line []byte) error {
 // error with the end of its standard error if the service had ended by itself
 // before.
 func (p *Process) Stop() error {
-	if err := p.stop(p.command.Grace); err != nil {
+	if err := p.Process.Stop(p.command.Grace); err != nil {
 		return fmt.Errorf("the reference service %s: %w", p.Service, err)
 	}
 	return nil

@@ -111,13 +111,13 @@ func TestStartAndStop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if process.Kind != Reference || process.Model != "tiny" || process.PID != process.cmd.Process.Pid || strings.HasSuffix(process.URL, "/") {
+	if process.Kind != Reference || process.Model != "tiny" || process.PID != process.ID() || strings.HasSuffix(process.URL, "/") {
 		t.Errorf("endpoint %+v", process.Endpoint)
 	}
 	if err := process.Stop(); err != nil {
 		t.Error(err)
 	}
-	if state := process.cmd.ProcessState; !state.Success() {
+	if state := process.State(); !state.Success() {
 		t.Errorf("ended as %v, want a clean end by SIGTERM", state)
 	}
 }
@@ -132,8 +132,8 @@ func TestStopKillsTheStubborn(t *testing.T) {
 	if err := process.Stop(); err != nil {
 		t.Error(err)
 	}
-	if status := process.cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGKILL {
-		t.Errorf("ended as %v, want SIGKILL", process.cmd.ProcessState)
+	if status := process.State().Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGKILL {
+		t.Errorf("ended as %v, want SIGKILL", process.State())
 	}
 }
 
@@ -234,20 +234,6 @@ func alive(pid int) bool {
 	}
 	_, after, _ := strings.Cut(string(stat), ") ")
 	return !strings.HasPrefix(after, "Z") && !strings.HasPrefix(after, "X")
-}
-
-func TestTail(t *testing.T) {
-	var last tail
-	if last.text() != "" {
-		t.Error("words of a silent process")
-	}
-	for i := range 10_000 {
-		fmt.Fprintf(&last, "line %d\n", i)
-	}
-	lines := strings.Split(last.text(), "\n")
-	if len(lines) != 20 || lines[19] != "    line 9999" || lines[0] != "    line 9980" {
-		t.Errorf("%d lines from %q to %q", len(lines), lines[0], lines[len(lines)-1])
-	}
 }
 
 // FuzzAnnouncement checks that no ready line, in whatever pieces it is written,

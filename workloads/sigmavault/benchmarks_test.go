@@ -255,7 +255,7 @@ func TestServiceThatNeverAnswersFails(t *testing.T) {
 // What was stored is removed also after a run that was broken off, which says so.
 func TestStoppedRun(t *testing.T) {
 	for _, k := range []kind{small(reading()), small(writing())} {
-		for _, after := range []time.Duration{10 * ms, 3 * time.Second} { // while it prepares, and later
+		for _, after := range []time.Duration{9 * ms, 3 * time.Second} { // while it stores what it prepares, and later
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer time.AfterFunc(after, func() { cancel(errors.New("interrupted")) }).Stop()

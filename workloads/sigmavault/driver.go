@@ -52,6 +52,8 @@ type driver struct {
 	seen  map[int]observation
 	made  []*unit // to be removed at the end
 
+	buffers buffers // for what is read
+
 	samples samples // empty until the run is over
 }
 
@@ -119,30 +121,39 @@ func (d *driver) fresh(u *unit) []byte {
 
 // get reads a unit and checks it by its hash.
 func (d *driver) get(ctx context.Context, u *unit) transport.Answer {
-	answer := d.store.read(ctx, u)
-	if answer.Outcome == metrics.OK && !d.units.is(u, answer.Body) {
-		answer.Fail(metrics.InvalidAnswer, fmt.Errorf("%d bytes came back of %s, other than the %d that were stored", len(answer.Body), u.id, u.size))
-	}
-	return answer
+	return d.check(ctx, u, func(content []byte) error {
+		if d.units.is(u, content) {
+			return nil
+		}
+		return fmt.Errorf("%d bytes came back of %s, other than the %d that were stored", len(content), u.id, u.size)
+	})
 }
 
 // compare reads a unit back and compares every byte.
 func (d *driver) compare(ctx context.Context, u *unit) transport.Answer {
-	answer := d.store.read(ctx, u)
+	return d.check(ctx, u, func(content []byte) error {
+		if len(content) != u.size {
+			return fmt.Errorf("%s has %d bytes, %d were stored", u.id, len(content), u.size)
+		}
+		if at := d.units.differs(u, content); at >= 0 {
+			return fmt.Errorf("%s came back with another byte %d", u.id, at)
+		}
+		return nil
+	})
+}
+
+// check reads a unit and lets a function judge the content, which is gone afterwards:
+// an iteration reads megabytes, and garbage of that size would be collected while the
+// next ones are timed.
+func (d *driver) check(ctx context.Context, u *unit, judge func(content []byte) error) transport.Answer {
+	answer := d.store.read(ctx, u, d.buffers.take(d.largest))
 	if answer.Outcome != metrics.OK {
 		return answer
 	}
-	want := d.units.content(u)
-	if len(answer.Body) != len(want) {
-		answer.Fail(metrics.InvalidAnswer, fmt.Errorf("%s has %d bytes, %d were stored", u.id, len(answer.Body), len(want)))
-		return answer
+	if err := judge(answer.Body); err != nil {
+		answer.Fail(metrics.InvalidAnswer, err)
 	}
-	for at := range want {
-		if answer.Body[at] != want[at] {
-			answer.Fail(metrics.InvalidAnswer, fmt.Errorf("%s came back with another byte %d", u.id, at))
-			break
-		}
-	}
+	d.buffers.give(answer.TakeBody())
 	return answer
 }
 

@@ -157,7 +157,7 @@ func flushFolder(path string) error {
 	return errors.Join(err, folder.Close())
 }
 
-func (f *asFiles) read(ctx context.Context, u *unit) transport.Answer {
+func (f *asFiles) read(ctx context.Context, u *unit, buffer []byte) transport.Answer {
 	return f.call(ctx, func(a *transport.Answer) error {
 		file, err := os.Open(f.path(u))
 		if err != nil {
@@ -165,7 +165,10 @@ func (f *asFiles) read(ctx context.Context, u *unit) transport.Answer {
 		}
 		defer file.Close()
 		// One byte more than there should be, which tells the end and what is too long.
-		content := make([]byte, u.size+1)
+		if cap(buffer) <= u.size {
+			buffer = make([]byte, u.size+1)
+		}
+		content := buffer[:u.size+1]
 		n, err := file.Read(content)
 		a.FirstByte = time.Now()
 		for err == nil && n < len(content) {

@@ -109,8 +109,8 @@ func (h *overHTTP) write(ctx context.Context, u *unit, content []byte) transport
 	return answer
 }
 
-func (h *overHTTP) read(ctx context.Context, u *unit) transport.Answer {
-	answer := transport.Call(ctx, h.client, h.request(http.MethodGet, nil, nil, "rsus", u.id), max(int64(u.size), mostJSON), "a unit's content", contentType, jsonType)
+func (h *overHTTP) read(ctx context.Context, u *unit, buffer []byte) transport.Answer {
+	answer := transport.CallInto(ctx, h.client, h.request(http.MethodGet, nil, nil, "rsus", u.id), buffer, max(int64(u.size), mostJSON), "a unit's content", contentType, jsonType)
 	if answer.Outcome != metrics.OK {
 		return answer
 	}

@@ -11,8 +11,9 @@ import (
 type store interface {
 	// write stores a unit and returns when it is durable.
 	write(ctx context.Context, u *unit, content []byte) transport.Answer
-	// read returns a unit's content as the answer's body.
-	read(ctx context.Context, u *unit) transport.Answer
+	// read returns a unit's content as the answer's body, in the buffer if it fits. One
+	// that fails may use the buffer even when it has returned.
+	read(ctx context.Context, u *unit, buffer []byte) transport.Answer
 	// drop makes the next read of a unit a cold one.
 	drop(ctx context.Context, u *unit) error
 	// remove deletes a unit, which may not be there.

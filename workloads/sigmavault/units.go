@@ -1,6 +1,7 @@
 package sigmavault
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -82,6 +83,21 @@ func (s *units) content(u *unit) []byte {
 	copy(content, s.pool[u.from:])
 	copy(content, u.hash)
 	return content
+}
+
+// differs returns the first byte that is other than the unit's content of that length,
+// -1 for none.
+func (s *units) differs(u *unit, content []byte) int {
+	hash := min(len(u.hash), len(content))
+	if string(content[:hash]) == u.hash[:hash] && bytes.Equal(content[hash:], s.pool[u.from+hash:u.from+len(content)]) {
+		return -1
+	}
+	for at, want := range s.content(u) {
+		if content[at] != want {
+			return at
+		}
+	}
+	return -1
 }
 
 // remember keeps the hash of a unit's content, by which it is recognised.

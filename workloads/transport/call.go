@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,15 +25,23 @@ type Answer struct {
 	// when the body was whole or the request was given up.
 	FirstByte, End time.Time
 	LocalPort      int
+
+	taken int // bytes of the body that was taken away
 }
 
 // Call sends a request and reads the whole answer, at most limit bytes of it, which
 // has to be of one of the given media types. Want names those in an error, such as
 // "a JSON document". Whatever happens is in the Answer.
 func Call(ctx context.Context, client *http.Client, request *http.Request, limit int64, want string, kinds ...string) Answer {
+	return CallInto(ctx, client, request, nil, limit, want, kinds...)
+}
+
+// CallInto is Call with memory for the answer's body, which is used as far as there is
+// enough of it.
+func CallInto(ctx context.Context, client *http.Client, request *http.Request, buffer []byte, limit int64, want string, kinds ...string) Answer {
 	var answer Answer
 	var trace Trace
-	err := answer.read(client, request.WithContext(trace.Attach(ctx)), limit, want, kinds)
+	err := answer.read(client, request.WithContext(trace.Attach(ctx)), buffer, limit, want, kinds)
 	answer.End = time.Now()
 	answer.FirstByte, answer.LocalPort = trace.Seen()
 	if err != nil {
@@ -47,7 +56,7 @@ func Call(ctx context.Context, client *http.Client, request *http.Request, limit
 var errRepeated = errors.New("the service closed the connection without an answer; a second try got one")
 
 // read performs the exchange; the error is one of transport.
-func (a *Answer) read(client *http.Client, request *http.Request, limit int64, want string, kinds []string) error {
+func (a *Answer) read(client *http.Client, request *http.Request, buffer []byte, limit int64, want string, kinds []string) error {
 	response, err := client.Do(request)
 	if err != nil {
 		return err
@@ -58,7 +67,7 @@ func (a *Answer) read(client *http.Client, request *http.Request, limit int64, w
 		a.Fail(fault.Outcome, fault)
 		return nil
 	}
-	body, err := readAll(response, limit+1)
+	body, err := readAll(response, buffer, limit+1)
 	if err != nil {
 		return fmt.Errorf("reading the answer: %w", err)
 	}
@@ -70,16 +79,31 @@ func (a *Answer) read(client *http.Client, request *http.Request, limit int64, w
 	return nil
 }
 
-// readAll reads a body of at most limit bytes. One whose length was announced is read
-// into memory of that size, so that growing it is not timed as if it were the service.
-func readAll(response *http.Response, limit int64) ([]byte, error) {
+// readAll reads a body of at most limit bytes, into the buffer if it fits. One whose
+// length was announced is read into memory of that size, so that growing it is not
+// timed as if it were the service.
+func readAll(response *http.Response, buffer []byte, limit int64) ([]byte, error) {
 	limited := io.LimitReader(response.Body, limit)
-	if response.ContentLength <= 0 || response.ContentLength >= limit {
-		return io.ReadAll(limited)
+	length := response.ContentLength
+	if length <= 0 || length >= limit {
+		grown := bytes.NewBuffer(buffer[:0])
+		_, err := grown.ReadFrom(limited)
+		return grown.Bytes(), err
 	}
-	body := make([]byte, response.ContentLength)
+	if int64(cap(buffer)) < length {
+		buffer = make([]byte, length)
+	}
+	body := buffer[:length]
 	_, err := io.ReadFull(limited, body)
 	return body, err
+}
+
+// TakeBody takes the body away, whose memory may then be used again. How long it was
+// stays in the answer's Exchange.
+func (a *Answer) TakeBody() []byte {
+	body := a.Body
+	a.Body, a.taken = nil, len(body)
+	return body
 }
 
 // Fail turns the answer into one of another outcome, for example because what it
@@ -90,6 +114,6 @@ func (a *Answer) Fail(outcome metrics.Outcome, err error) { a.Outcome, a.Err = o
 func (a *Answer) Exchange() load.Exchange {
 	return load.Exchange{
 		Outcome: a.Outcome, Err: a.Err, FirstByte: a.FirstByte, End: a.End,
-		LocalPort: a.LocalPort, Bytes: int64(len(a.Body)),
+		LocalPort: a.LocalPort, Bytes: int64(len(a.Body) + a.taken),
 	}
 }

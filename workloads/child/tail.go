@@ -1,4 +1,4 @@
-package service
+package child
 
 import (
 	"strings"
@@ -35,14 +35,14 @@ func (t *tail) text() string {
 		return ""
 	}
 	for i, line := range lines {
-		lines[i] = "    " + printable(line)
+		lines[i] = "    " + Printable(line)
 	}
 	return strings.Join(lines, "\n")
 }
 
-// printable replaces what would act on a terminal by spaces and cuts very long
+// Printable replaces what would act on a terminal by spaces and cuts very long
 // texts.
-func printable(text string) string {
+func Printable(text string) string {
 	const limit = 500
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
