@@ -2,7 +2,7 @@
 
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause)
 /* The core object: it owns the shared maps and has no programs. */
-#include "thread_wait.h"
+#include "futex.h"
 
 /* Named so that bpf2go makes Go types of them. */
 const enum counter *go_counter;
@@ -21,5 +21,8 @@ const struct unwind_process *go_unwind_process;
 const struct unwind_set *go_unwind_set;
 const struct wait_event *go_wait_event;
 const enum wait_flag *go_wait_flag;
+const enum futex_call_flag *go_futex_call_flag;
+const struct futex_key *go_futex_key;
+const struct futex_lock *go_futex_lock;
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -28,6 +28,9 @@ enum counter {
 	COUNTER_WAIT_SAMPLED_OUT,      /* short waits that others, sent with more weight, stand for */
 	COUNTER_STACK_SENT,            /* a stack was sent that user space did not have */
 	COUNTER_STACK_UNKNOWN,         /* it was sent, but could not be remembered: it is sent again */
+	COUNTER_FUTEX_UNTRACKED,       /* a futex call was not followed: no memory for its thread's state */
+	COUNTER_FUTEX_UNREADABLE,      /* the word that names a lock's owner could not be read */
+	COUNTER_FUTEX_FULL,            /* a wait was not counted with its lock: too many locks */
 	COUNTER_MAX,
 };
 

@@ -8,6 +8,8 @@
  * in 2^n gets it, and stands for the others. So are short waits thinned out before they
  * leave the kernel. Every sum stays what it is on average, and long waits are exact.
  */
+#include <linux/futex.h>
+
 #include "thread_wait.h"
 
 /* What one CPU may spend in a period of 8.4 ms: at 0.5 us a stack and 3 us an event in
@@ -156,10 +158,12 @@ static __always_inline void enter_cpu(struct wait_space *space, struct task_stru
 	if (weight)
 		weight = thin_out(&space->budget, weight, now - since);
 	if (!weight) {
+		wait->futex.flags &= ~FUTEX_CALL_FIRST;
 		count(COUNTER_WAIT_SAMPLED_OUT);
 		return;
 	}
 	describe_wait(&space->event, task, wait, since, now, weight);
+	wait->futex.flags &= ~FUTEX_CALL_FIRST; /* what comes next is of the same call */
 	space->budget.events++;
 	submit(&space->event, sizeof(space->event), false);
 }
@@ -182,6 +186,20 @@ int wait_switch(__u64 *ctx)
 	if (next->pid)
 		enter_cpu(space, next, now);
 	return 0;
+}
+
+/* Whether the waker is in a futex call that lets go on who waits as this thread does. Then
+ * its stack is where it let go of the lock. */
+static __always_inline bool releases(struct task_struct *waker, const struct thread_wait *wait)
+{
+	const struct thread_wait *own;
+	__u64 waking;
+
+	if (!wait->futex.operation)
+		return false;
+	own = bpf_task_storage_get(&thread_waits, waker, 0, 0);
+	waking = own ? own->locks.waking : 0;
+	return waking && (waking == wait->futex.address || !(wait->futex.flags & FUTEX_PRIVATE_FLAG));
 }
 
 /* In the context of the one who wakes the task, or of an interrupt. */
@@ -211,7 +229,11 @@ int wait_waking(__u64 *ctx)
 	}
 	wait->waker_tgid = waker->tgid;
 	wait->waker_tid = waker->pid;
-	if (now - since < WAKER_STACK_FROM || (!wait->stack_weight && now - since < LONG_WAIT))
+	if (releases(waker, wait))
+		wait->flags |= WAIT_RELEASED;
+	else if (now - since < WAKER_STACK_FROM)
+		return 0;
+	if (!wait->stack_weight && now - since < LONG_WAIT)
 		return 0;
 	begin_period(&space->budget, now);
 	space->budget.switches++;

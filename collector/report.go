@@ -2,6 +2,7 @@ package collector
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -37,9 +38,14 @@ type Report struct {
 	JIT              jit.Counts
 	// WaitRuns and WaitTime are the same of the programs that watch waits; WaitsErr is why
 	// waits were not recorded, if they should have been.
-	WaitRuns   uint64
-	WaitTime   time.Duration
-	WaitsErr   error
+	WaitRuns uint64
+	WaitTime time.Duration
+	WaitsErr error
+	// FutexRuns and FutexTime are those of the programs that tell locks of user space;
+	// FutexErr is why these were not told apart, if waits were recorded.
+	FutexRuns  uint64
+	FutexTime  time.Duration
+	FutexErr   error
 	Unreadable []int // processes whose mappings could not be read at the start
 }
 
@@ -104,7 +110,7 @@ func (c *Collector) reportWaits(r *Report) (err error) {
 		Loss{"user space", "no room for a wait's stack", c.replayer.offCPU.stacks.Refused()},
 		Loss{"user space", "wait without its stack", c.replayer.offCPU.missing},
 	)
-	return err
+	return errors.Join(err, c.reportFutexes(r))
 }
 
 // unwinding adds up by file: one that was mapped before and after the start of the

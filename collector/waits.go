@@ -33,6 +33,7 @@ type offCPU struct {
 	none   map[string]*jit.Function
 	// missing counts waits whose stack was taken and is not known.
 	missing uint64
+	futexes *futexes // nil if locks of user space are not told apart
 }
 
 func newOffCPU(names wait.Names) *offCPU {
@@ -109,6 +110,7 @@ func (r *replayer) wait(e wait.Event) {
 	if !ok {
 		stack = o.noStack(e)
 	}
+	isLock := r.lockWait(e, waiter, stack)
 	labels := window.Labels{
 		Service: p.Service, Process: e.Thread.ProcessName, Thread: e.Thread.Name, Container: p.Container,
 		Unwind: stack.Unwind, PID: e.Thread.PID, TID: e.Thread.TID,
@@ -121,7 +123,7 @@ func (r *replayer) wait(e wait.Event) {
 		labels.State = e.BlockedState(stack.State)
 		r.addWait(labels, stack.Frames, e.Since, woken, e.Weight, int64(count))
 		count = 0
-		if e.Waker.TID != 0 {
+		if e.Waker.TID != 0 && !isLock {
 			r.addEdge(lock.EdgeKey{Waiter: waiter, Holder: o.thread(e.Waker.PID, e.Waker.TID), State: labels.State}, e)
 		}
 	}
