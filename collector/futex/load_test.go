@@ -1,12 +1,22 @@
 package futex
 
 import (
+	"os"
+	"syscall"
 	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/narrows-profiler/narrows/collector/core"
 )
 
-func TestLoads(t *testing.T) {
+// A call that waits for nobody is counted with its lock, on every kernel.
+func TestCountsCalls(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("loading programs needs root")
+	}
 	c, err := core.Load(1024)
 	if err != nil {
 		t.Fatal(err)
@@ -17,8 +27,41 @@ func TestLoads(t *testing.T) {
 		t.Fatalf("%+v", err)
 	}
 	defer w.Close()
-	n := 0
-	if err := w.Read(0, func(s Sums) { n++; t.Logf("%+v", s) }); err != nil {
+	word := new(uint32)
+	const times, futexWait = 20, 0
+	timeout := unix.NsecToTimespec(int64(time.Millisecond))
+	for range times {
+		_, _, errno := syscall.Syscall6(syscall.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWait|private, 0, uintptr(unsafe.Pointer(&timeout)), 0, 0)
+		if errno != syscall.ETIMEDOUT {
+			t.Fatal(errno)
+		}
+		syscall.Syscall6(syscall.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWait|private, 1, 0, 0, 0) // EAGAIN
+	}
+	var found Sums
+	if err := w.Read(0, func(s Sums) {
+		if s.Key == (Key{uint32(os.Getpid()), uint64(uintptr(unsafe.Pointer(word)))}) {
+			found = s
+		}
+	}); err != nil {
 		t.Fatal(err)
+	}
+	if found.Waits != 2*times || found.TimedOut != times || found.Changed != times || found.Waited < times*uint64(time.Millisecond) {
+		t.Errorf("of %d calls that timed out and as many for a word that had changed: %+v", times, found)
+	}
+	if runs, _, err := w.Cost(); err != nil || runs != 0 {
+		t.Errorf("without statistics, the cost is %d runs, %v", runs, err)
+	}
+	forgotten := 0
+	for range 2 {
+		if err := w.Read(1<<63, func(s Sums) {
+			if s.Key == found.Key {
+				forgotten++
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if forgotten != 1 {
+		t.Errorf("a lock was given out %d times after it was to be forgotten", forgotten)
 	}
 }

@@ -15,6 +15,7 @@
 package futex
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -107,10 +108,11 @@ func (w *Watcher) Read(forgetBefore uint64, each func(Sums)) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
+	records := bufio.NewReaderSize(file, 64<<10)
 	for {
 		var raw bpf.FutexLockRecord
 		record := unsafe.Slice((*byte)(unsafe.Pointer(&raw)), unsafe.Sizeof(raw))
-		switch _, err := io.ReadFull(file, record); {
+		switch _, err := io.ReadFull(records, record); {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:

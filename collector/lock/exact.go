@@ -79,8 +79,12 @@ func (w *Window) correct(c *counted) (factors, bool) {
 		})
 	}
 	l := w.Locks[c.of.ID]
-	if l == nil {
-		return factors{}, false // it is one of many that found no room
+	if l == nil { // it is one of many that found no room
+		others := w.Locks[Others]
+		others.Waits += s.Waits - 1
+		others.Outcomes[Woken] += s.Waits - 1
+		others.Acquisitions += max(s.Acquisitions-1, 0)
+		return factors{}, false
 	}
 	delete(l.Waiters, 0)
 	open := l.Outcomes[Open]

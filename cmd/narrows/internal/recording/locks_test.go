@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -213,5 +214,114 @@ func TestLockWaitsAreTrue(t *testing.T) {
 				t.Errorf("only %.2f %% of the waiting is charged to who held the lock", 100*right)
 			}
 		})
+	}
+}
+
+// held adds up what holders of a program's lock did, by state and by the function that it was in.
+func (s *windowSink) held(t *testing.T, run lockRun, functions ...string) (all float64, by map[string]float64) {
+	t.Helper()
+	by = map[string]float64{}
+	for _, sample := range s.merged(t, collector.LockHeld).Sample {
+		if len(sample.Label["lock"]) == 0 || !run.owns(sample.Label["lock"][0]) {
+			continue
+		}
+		ns := float64(sample.Value[0])
+		all += ns
+		by["state:"+sample.Label["state"][0]] += ns
+		if f := findFunction(sample, functions); f != "" {
+			by[f] += ns
+		}
+	}
+	return all, by
+}
+
+// blamed adds up the waiting that is charged to stacks with a function in which locks are let
+// go of.
+func (s *windowSink) blamed(t *testing.T, run lockRun, function string) (all, there float64) {
+	t.Helper()
+	for _, sample := range s.merged(t, collector.LockBlame).Sample {
+		if len(sample.Label["lock"]) == 0 || !run.owns(sample.Label["lock"][0]) {
+			continue
+		}
+		all += float64(sample.Value[1])
+		if findFunction(sample, []string{function}) != "" {
+			there += float64(sample.Value[1])
+		}
+	}
+	return all, there
+}
+
+// A lock that is held across writes to a disk: others wait for the disk, in sync_file.
+func TestHolderWaitsForADisk(t *testing.T) {
+	requireRoot(t)
+	program := locksProgram(t, "gcc", "-fno-optimize-sibling-calls")
+	file := filepath.Join(t.TempDir(), "file")
+	sink, run := runLocks(t, exec.Command(program, "fsync", "4", "400", file))
+	l, _ := checkLock(t, sink, run)
+	all, by := sink.held(t, run, "sync_file")
+	t.Logf("held: %.3f s of %.3f s waited, %v", all/1e9, l.Total/1e9, by)
+	if math.Abs(all-l.Total) > 0.02*l.Total {
+		t.Errorf("what holders did takes %.3f s, the waiting for them %.3f s", all/1e9, l.Total/1e9)
+	}
+	waited := all - by["state:running"] - by["state:runnable"]
+	if by["state:io"] == 0 || by["state:io"] < 0.9*waited {
+		t.Errorf("of %.3f s in which holders waited, they waited for a disk for %.3f s", waited/1e9, by["state:io"]/1e9)
+	}
+	if by["sync_file"] < by["state:io"] {
+		t.Errorf("of %.3f s, %.3f s are in the function that syncs", all/1e9, by["sync_file"]/1e9)
+	}
+	if all, there := sink.blamed(t, run, "let_go"); there < 0.9*all {
+		t.Errorf("of %.3f s, %.3f s are blamed on the place where the lock is let go of", all/1e9, there/1e9)
+	}
+}
+
+// Other implementations of mutexes than glibc's for C, whose waits look different: Rust's knows
+// no owner, and musl's lets go of one without a call if nobody waits.
+func TestMutexesOfOtherLibraries(t *testing.T) {
+	requireRoot(t)
+	dir := t.TempDir()
+	for _, c := range []struct {
+		name, compiler, kind string
+		build, args          []string
+	}{
+		{"C++", "g++", "mutex", []string{"-O2", "-pthread", "testdata/locks/mutex.cc"}, nil},
+		{"Rust", "rustc", "mutex", []string{"-O", "testdata/locks/mutex.rs"}, nil},
+		{"musl", "musl-gcc", "mutex", []string{"-O2", "testdata/locks/locks.c"}, []string{"mutex", "4", "400"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			compiler, err := exec.LookPath(c.compiler)
+			if err != nil {
+				t.Skipf("needs %s: %v", c.compiler, err)
+			}
+			program := filepath.Join(dir, c.name)
+			if out, err := exec.Command(compiler, append(c.build, "-o", program)...).CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v\n%s", c.compiler, err, out)
+			}
+			sink, run := runLocks(t, exec.Command(program, c.args...))
+			l, pairs := checkLock(t, sink, run)
+			if l.Kind != c.kind {
+				t.Errorf("it is a %q", l.Kind)
+			}
+			if right := rightHolders(t, run.truth, pairs); len(c.args) > 0 && right < 1-holderTolerance && !sink.overrun {
+				t.Errorf("only %.2f %% of the waiting is charged to who held the lock", 100*right)
+			}
+		})
+	}
+}
+
+// In a PID namespace of its own a process writes other numbers into its locks than the host
+// knows its threads by.
+func TestLocksInPIDNamespace(t *testing.T) {
+	requireRoot(t)
+	program := locksProgram(t, "gcc")
+	cmd := exec.Command(program, "robust", "4", "300")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+	sink, run := runLocks(t, cmd)
+	_, pairs := checkLock(t, sink, run)
+	if right := rightHolders(t, run.truth, pairs); right < 1-holderTolerance && !sink.overrun {
+		t.Errorf("only %.2f %% of the waiting is charged to who held the lock", 100*right)
+	}
+	for _, namespaced := range []bool{false, true} {
+		checkDeadlock(t, stuckProgram(t), namespaced)
 	}
 }
