@@ -48,9 +48,6 @@ func TestCountsCalls(t *testing.T) {
 	if found.Waits != 2*times || found.TimedOut != times || found.Changed != times || found.Waited < times*uint64(time.Millisecond) {
 		t.Errorf("of %d calls that timed out and as many for a word that had changed: %+v", times, found)
 	}
-	if runs, _, err := w.Cost(); err != nil || runs != 0 {
-		t.Errorf("without statistics, the cost is %d runs, %v", runs, err)
-	}
 	forgotten := 0
 	for range 2 {
 		if err := w.Read(1<<63, func(s Sums) {
