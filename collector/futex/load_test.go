@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/narrows-profiler/narrows/collector/core"
+	"github.com/narrows-profiler/narrows/collector/wait"
 )
 
 // A call that waits for nobody is counted with its lock, on every kernel.
@@ -22,6 +23,11 @@ func TestCountsCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	waits, err := wait.Open(c) // the programs work together
+	if err != nil {
+		t.Fatalf("%+v", err)
+	}
+	defer waits.Close()
 	w, err := Open(c)
 	if err != nil {
 		t.Fatalf("%+v", err)
@@ -36,6 +42,13 @@ func TestCountsCalls(t *testing.T) {
 			t.Fatal(errno)
 		}
 		syscall.Syscall6(syscall.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWait|private, 1, 0, 0, 0) // EAGAIN
+	}
+	var records int
+	if err := waits.Asleep(func([]byte) { records++ }); err != nil {
+		t.Fatal(err)
+	}
+	if err := waits.Cut(uint64(1<<62), func([]byte) { records++ }); err != nil || records == 0 {
+		t.Fatalf("%d records of threads that sleep, %v", records, err)
 	}
 	var found Sums
 	if err := w.Read(0, func(s Sums) {
