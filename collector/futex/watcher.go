@@ -12,6 +12,9 @@
 // thread of the same process. Else it is who let the waiter go on. A long wait for a mutex
 // is shared out among all who let go of it meanwhile: each held it since the one before.
 // Where waits are thinned out some of these are not seen, and their time goes to the next.
+//
+// The system calls futex_wait (Linux 6.7) and futex_waitv are not watched: no C library waits
+// for its locks by them. What threads wait in them is told by package wait, as of no lock.
 package futex
 
 import (
