@@ -273,9 +273,17 @@ type WaitWaitSpace struct {
 		_          structs.HostLayout
 		Period     uint64
 		Switches   uint32
-		Events     uint32
 		StackShift uint32
-		EventShift uint32
+		Locks      struct {
+			_      structs.HostLayout
+			Events uint32
+			Shift  uint32
+		}
+		Others struct {
+			_      structs.HostLayout
+			Events uint32
+			Shift  uint32
+		}
 	}
 	Address uint64
 }

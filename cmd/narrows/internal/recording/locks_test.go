@@ -302,7 +302,8 @@ func TestMutexesOfOtherLibraries(t *testing.T) {
 			if l.Kind != c.kind {
 				t.Errorf("it is a %q", l.Kind)
 			}
-			if right := rightHolders(t, run.truth, pairs); len(c.args) > 0 && right < 1-holderTolerance && !sink.overrun {
+			if right := rightHolders(t, run.truth, pairs); len(c.args) > 0 && right < 1-3*holderTolerance && !sink.overrun {
+				// Its waits say nothing of an owner, and its threads are faster than a wake.
 				t.Errorf("only %.2f %% of the waiting is charged to who held the lock", 100*right)
 			}
 		})
