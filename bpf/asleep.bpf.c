@@ -7,8 +7,8 @@
  * go through all threads, and write what they find to the file that user space reads, so
  * that as much leaves at a time as is read. Each record has its size before it.
  */
+#include "futex.h"
 #include "thread_iterator.h"
-#include "thread_wait.h"
 
 #define ASLEEP_STACK (12 * 1024)
 
@@ -127,6 +127,44 @@ static __always_inline struct thread_wait *begin_asleep(struct task_struct *task
 	return wait;
 }
 
+/* Reads who holds the lock that a thread waits for. */
+static __always_inline void look_for_owner(struct task_struct *task, struct thread_wait *wait)
+{
+	struct futex_words words = {};
+	__u32 bytes = owner_bytes(&wait->futex);
+
+	if (is_join(&wait->futex)) {
+		wait->futex.owner = wait->futex.value;
+		return;
+	}
+	if (!bytes)
+		return;
+	if (bpf_copy_from_user_task(&words, bytes == sizeof(words) ? sizeof(words) : sizeof(words.word), (void *)wait->futex.address,
+				    task, 0)) {
+		count(COUNTER_FUTEX_UNREADABLE);
+		return;
+	}
+	wait->futex.owner = owner_in(&wait->futex, &words);
+}
+
+/* Finds out for which futex a thread waits that was not seen to begin. */
+static __always_inline void begin_futex(struct task_struct *task, struct thread_wait *wait, const struct user_registers *registers,
+					__u64 now)
+{
+	struct futex_call *call = &wait->futex;
+	__u32 operation = REGISTERS_ARGUMENT_1(registers);
+
+	call->address = REGISTERS_ARGUMENT_0(registers);
+	call->value = REGISTERS_ARGUMENT_2(registers);
+	call->flags = (operation & ~FUTEX_CMD_MASK) | FUTEX_CALL_FIRST;
+	if (REGISTERS_ARGUMENT_3(registers))
+		call->flags |= FUTEX_CALL_TIMED;
+	call->operation = 1 + (operation & FUTEX_CMD_MASK);
+	look_for_owner(task, wait);
+	wait->locks.first = FUTEX_CALL_FIRST;
+	wait->locks.since = now;
+}
+
 SEC("iter.s/task")
 int find_asleep(struct bpf_iter__task *ctx)
 {
@@ -164,9 +202,12 @@ int find_asleep(struct bpf_iter__task *ctx)
 	stack->kernel_frames = bytes > 0 ? bytes / sizeof(__u64) : 0;
 	wait->stack = stack->id;
 	wait->stack_weight = 1;
+	if (stack->memory && wait->syscall == SYSCALL_FUTEX && !wait->futex.operation)
+		begin_futex(task, wait, &space->memory.registers, now);
 	wait->since = now;
 	if (task->on_cpu) { /* it woke up meanwhile: what was read may be of another wait */
 		wait->since = 0;
+		wait->futex.operation = 0;
 		return 0;
 	}
 	if (stack->memory)
@@ -179,14 +220,14 @@ int find_asleep(struct bpf_iter__task *ctx)
 }
 
 /* Gives out the part of each wait under way that lies before the boundary. */
-SEC("iter/task")
+SEC("iter.s/task")
 int cut_waits(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct asleep_space *space;
 	struct thread_wait *wait;
 	__u64 since, weight, end = boundary;
-	__u32 zero = 0;
+	__u32 zero = 0, first;
 
 	if (!task || !task->pid)
 		return 0;
@@ -194,15 +235,21 @@ int cut_waits(struct bpf_iter__task *ctx)
 	wait = bpf_task_storage_get(&thread_waits, task, 0, 0);
 	if (!space || !wait)
 		return 0;
+	count_waited(task, wait, end);
 	since = wait->since;
 	if (!since || since >= end)
 		return 0;
+	if (wait->futex.operation)
+		look_for_owner(task, wait);
 	if (__sync_val_compare_and_swap(&wait->since, since, end) != since)
 		return 0; /* it runs again, and has been told of */
 	weight = weigh_wait(wait, end - since);
+	first = wait->futex.flags & FUTEX_CALL_FIRST;
+	wait->futex.flags &= ~FUTEX_CALL_FIRST; /* what comes next is of the same call */
 	if (!weight)
 		return 0;
 	describe_wait(&space->open.event, task, wait, since, end, weight);
+	space->open.event.futex.flags |= first;
 	space->open.event.flags |= WAIT_OPEN;
 	if (space->open.event.woken > end)
 		space->open.event.woken = 0;

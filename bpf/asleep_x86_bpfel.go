@@ -136,6 +136,32 @@ type AsleepAsleepSpace struct {
 	}
 }
 
+type AsleepFutexKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Padding uint32
+}
+
+type AsleepFutexLock struct {
+	_              structs.HostLayout
+	ProcessStart   uint64
+	ExecGeneration uint64
+	Last           uint64
+	Acquisitions   uint64
+	Waits          uint64
+	Waited         uint64
+	TimedOut       uint64
+	Interrupted    uint64
+	Changed        uint64
+	Holds          uint64
+	Held           uint64
+	Operation      uint32
+	Flags          uint32
+	Value          uint32
+	Padding        uint32
+}
+
 type AsleepKernelLayout struct {
 	_         structs.HostLayout
 	Key       uint64
@@ -229,6 +255,18 @@ type AsleepThreadWait struct {
 		Value     uint32
 		Owner     uint32
 	}
+	Locks struct {
+		_      structs.HostLayout
+		Since  uint64
+		Waking uint64
+		Held   [4]struct {
+			_       structs.HostLayout
+			Address uint64
+			Since   uint64
+		}
+		Next  uint32
+		First uint32
+	}
 }
 
 type AsleepUnwindFile struct {
@@ -279,6 +317,7 @@ const (
 	AsleepMapAsleepScratch    = "asleep_scratch"
 	AsleepMapCounters         = "counters"
 	AsleepMapEvents           = "events"
+	AsleepMapFutexLocks       = "futex_locks"
 	AsleepMapKernelLayouts    = "kernel_layouts"
 	AsleepMapStackMemorySpace = "stack_memory_space"
 	AsleepMapStackSettings    = "stack_settings"
@@ -347,6 +386,7 @@ type AsleepMapSpecs struct {
 	AsleepScratch    *ebpf.MapSpec `ebpf:"asleep_scratch"`
 	Counters         *ebpf.MapSpec `ebpf:"counters"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
+	FutexLocks       *ebpf.MapSpec `ebpf:"futex_locks"`
 	KernelLayouts    *ebpf.MapSpec `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.MapSpec `ebpf:"stack_memory_space"`
 	StackSettings    *ebpf.MapSpec `ebpf:"stack_settings"`
@@ -389,6 +429,7 @@ type AsleepMaps struct {
 	AsleepScratch    *ebpf.Map `ebpf:"asleep_scratch"`
 	Counters         *ebpf.Map `ebpf:"counters"`
 	Events           *ebpf.Map `ebpf:"events"`
+	FutexLocks       *ebpf.Map `ebpf:"futex_locks"`
 	KernelLayouts    *ebpf.Map `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.Map `ebpf:"stack_memory_space"`
 	StackSettings    *ebpf.Map `ebpf:"stack_settings"`
@@ -406,6 +447,7 @@ func (m *AsleepMaps) Close() error {
 		m.AsleepScratch,
 		m.Counters,
 		m.Events,
+		m.FutexLocks,
 		m.KernelLayouts,
 		m.StackMemorySpace,
 		m.StackSettings,

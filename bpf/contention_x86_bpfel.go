@@ -291,6 +291,18 @@ type ContentionThreadWait struct {
 		Value     uint32
 		Owner     uint32
 	}
+	Locks struct {
+		_      structs.HostLayout
+		Since  uint64
+		Waking uint64
+		Held   [4]struct {
+			_       structs.HostLayout
+			Address uint64
+			Since   uint64
+		}
+		Next  uint32
+		First uint32
+	}
 }
 
 type ContentionUnwindFile struct {

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause)
 /* The core object: it owns the shared maps and has no programs. */
 #include "contention.h"
+#include "futex.h"
 
 /* Named so that bpf2go makes Go types of them. */
 const enum counter *go_counter;
@@ -24,5 +25,8 @@ const enum wait_flag *go_wait_flag;
 const struct contention_event *go_contention_event;
 const struct contention_total *go_contention_total;
 const enum contention_flag *go_contention_flag;
+const enum futex_call_flag *go_futex_call_flag;
+const struct futex_key *go_futex_key;
+const struct futex_lock *go_futex_lock;
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

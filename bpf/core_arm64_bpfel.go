@@ -74,7 +74,10 @@ const (
 	CoreCounterCOUNTER_CONTENTION_UNMATCHED   CoreCounter = 16
 	CoreCounterCOUNTER_CONTENTION_OWN         CoreCounter = 17
 	CoreCounterCOUNTER_CONTENTION_SAMPLED_OUT CoreCounter = 18
-	CoreCounterCOUNTER_MAX                    CoreCounter = 19
+	CoreCounterCOUNTER_FUTEX_UNTRACKED        CoreCounter = 19
+	CoreCounterCOUNTER_FUTEX_UNREADABLE       CoreCounter = 20
+	CoreCounterCOUNTER_FUTEX_FULL             CoreCounter = 21
+	CoreCounterCOUNTER_MAX                    CoreCounter = 22
 )
 
 type CoreEventHeader struct {
@@ -94,6 +97,39 @@ const (
 	CoreEventKindEVENT_WAIT         CoreEventKind = 5
 	CoreEventKindEVENT_CONTENTION   CoreEventKind = 6
 )
+
+type CoreFutexCallFlag uint32
+
+const (
+	CoreFutexCallFlagFUTEX_CALL_FIRST CoreFutexCallFlag = 65536
+	CoreFutexCallFlagFUTEX_CALL_TIMED CoreFutexCallFlag = 131072
+)
+
+type CoreFutexKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Padding uint32
+}
+
+type CoreFutexLock struct {
+	_              structs.HostLayout
+	ProcessStart   uint64
+	ExecGeneration uint64
+	Last           uint64
+	Acquisitions   uint64
+	Waits          uint64
+	Waited         uint64
+	TimedOut       uint64
+	Interrupted    uint64
+	Changed        uint64
+	Holds          uint64
+	Held           uint64
+	Operation      uint32
+	Flags          uint32
+	Value          uint32
+	Padding        uint32
+}
 
 type CoreKernelLayout struct {
 	_         structs.HostLayout
@@ -200,6 +236,18 @@ type CoreThreadWait struct {
 		Value     uint32
 		Owner     uint32
 	}
+	Locks struct {
+		_      structs.HostLayout
+		Since  uint64
+		Waking uint64
+		Held   [4]struct {
+			_       structs.HostLayout
+			Address uint64
+			Since   uint64
+		}
+		Next  uint32
+		First uint32
+	}
 }
 
 type CoreUnwindEnd uint32
@@ -304,6 +352,7 @@ const (
 	CoreWaitFlagWAIT_ASLEEP_AT_START CoreWaitFlag = 4
 	CoreWaitFlagWAIT_WAKER_INTERRUPT CoreWaitFlag = 8
 	CoreWaitFlagWAIT_PREEMPTED       CoreWaitFlag = 16
+	CoreWaitFlagWAIT_RELEASED        CoreWaitFlag = 32
 )
 
 // Names of all BPF objects in the ELF.
@@ -312,6 +361,7 @@ const (
 const (
 	CoreMapCounters          = "counters"
 	CoreMapEvents            = "events"
+	CoreMapFutexLocks        = "futex_locks"
 	CoreMapKernelLayouts     = "kernel_layouts"
 	CoreMapStackMemorySpace  = "stack_memory_space"
 	CoreMapStackSettings     = "stack_settings"
@@ -328,6 +378,9 @@ const (
 	CoreVarGoCounter         = "go_counter"
 	CoreVarGoEventHeader     = "go_event_header"
 	CoreVarGoEventKind       = "go_event_kind"
+	CoreVarGoFutexCallFlag   = "go_futex_call_flag"
+	CoreVarGoFutexKey        = "go_futex_key"
+	CoreVarGoFutexLock       = "go_futex_lock"
 	CoreVarGoStack           = "go_stack"
 	CoreVarGoStackEvent      = "go_stack_event"
 	CoreVarGoStackMemory     = "go_stack_memory"
@@ -393,6 +446,7 @@ type CoreProgramSpecs struct {
 type CoreMapSpecs struct {
 	Counters         *ebpf.MapSpec `ebpf:"counters"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
+	FutexLocks       *ebpf.MapSpec `ebpf:"futex_locks"`
 	KernelLayouts    *ebpf.MapSpec `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.MapSpec `ebpf:"stack_memory_space"`
 	StackSettings    *ebpf.MapSpec `ebpf:"stack_settings"`
@@ -415,6 +469,9 @@ type CoreVariableSpecs struct {
 	GoCounter         *ebpf.VariableSpec `ebpf:"go_counter"`
 	GoEventHeader     *ebpf.VariableSpec `ebpf:"go_event_header"`
 	GoEventKind       *ebpf.VariableSpec `ebpf:"go_event_kind"`
+	GoFutexCallFlag   *ebpf.VariableSpec `ebpf:"go_futex_call_flag"`
+	GoFutexKey        *ebpf.VariableSpec `ebpf:"go_futex_key"`
+	GoFutexLock       *ebpf.VariableSpec `ebpf:"go_futex_lock"`
 	GoStack           *ebpf.VariableSpec `ebpf:"go_stack"`
 	GoStackEvent      *ebpf.VariableSpec `ebpf:"go_stack_event"`
 	GoStackMemory     *ebpf.VariableSpec `ebpf:"go_stack_memory"`
@@ -452,6 +509,7 @@ func (o *CoreObjects) Close() error {
 type CoreMaps struct {
 	Counters         *ebpf.Map `ebpf:"counters"`
 	Events           *ebpf.Map `ebpf:"events"`
+	FutexLocks       *ebpf.Map `ebpf:"futex_locks"`
 	KernelLayouts    *ebpf.Map `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.Map `ebpf:"stack_memory_space"`
 	StackSettings    *ebpf.Map `ebpf:"stack_settings"`
@@ -468,6 +526,7 @@ func (m *CoreMaps) Close() error {
 	return _CoreClose(
 		m.Counters,
 		m.Events,
+		m.FutexLocks,
 		m.KernelLayouts,
 		m.StackMemorySpace,
 		m.StackSettings,
@@ -491,6 +550,9 @@ type CoreVariables struct {
 	GoCounter         *ebpf.Variable `ebpf:"go_counter"`
 	GoEventHeader     *ebpf.Variable `ebpf:"go_event_header"`
 	GoEventKind       *ebpf.Variable `ebpf:"go_event_kind"`
+	GoFutexCallFlag   *ebpf.Variable `ebpf:"go_futex_call_flag"`
+	GoFutexKey        *ebpf.Variable `ebpf:"go_futex_key"`
+	GoFutexLock       *ebpf.Variable `ebpf:"go_futex_lock"`
 	GoStack           *ebpf.Variable `ebpf:"go_stack"`
 	GoStackEvent      *ebpf.Variable `ebpf:"go_stack_event"`
 	GoStackMemory     *ebpf.Variable `ebpf:"go_stack_memory"`

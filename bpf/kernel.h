@@ -87,6 +87,12 @@ struct user_registers {
  * by something else (orig_ax in arch/x86/entry/entry_64.S). */
 #define REGISTERS_SYSCALL_OFFSET __builtin_offsetof(struct user_registers, orig_ax)
 #define THREAD_SIZE (16 * 1024) /* of a kernel stack, without KASAN */
+#define SYSCALL_FUTEX 202
+/* The first four arguments of the system call that the registers entered by. */
+#define REGISTERS_ARGUMENT_0(r) ((r)->di)
+#define REGISTERS_ARGUMENT_1(r) ((r)->si)
+#define REGISTERS_ARGUMENT_2(r) ((r)->dx)
+#define REGISTERS_ARGUMENT_3(r) ((r)->r10)
 
 /* Where a register lies by its DWARF number (System V x86-64 ABI, figure 3.36). */
 static __always_inline __u32 registers_offset(__u8 number)
@@ -116,6 +122,11 @@ struct user_registers {
 /* syscallno of struct pt_regs, behind orig_x0; NO_SYSCALL is -1. */
 #define REGISTERS_SYSCALL_OFFSET (sizeof(struct user_registers) + 8)
 #define THREAD_SIZE (64 * 1024) /* of a kernel stack, at most: 16 KB with small pages */
+#define SYSCALL_FUTEX 98
+#define REGISTERS_ARGUMENT_0(r) ((r)->regs[0])
+#define REGISTERS_ARGUMENT_1(r) ((r)->regs[1])
+#define REGISTERS_ARGUMENT_2(r) ((r)->regs[2])
+#define REGISTERS_ARGUMENT_3(r) ((r)->regs[3])
 
 static __always_inline __u32 registers_offset(__u8 number) { return (number & 31) * 8; }
 #else

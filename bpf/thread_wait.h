@@ -15,15 +15,35 @@ enum wait_flag {
 	WAIT_ASLEEP_AT_START = 4,  /* it had begun before the recording */
 	WAIT_WAKER_INTERRUPT = 8,  /* an interrupt ended it, whatever ran there */
 	WAIT_PREEMPTED = 16,       /* it could have gone on */
+	WAIT_RELEASED = 32,        /* who ended it did so by a futex call on what it waited for */
 };
 
 /* The futex call that a thread is in. */
 struct futex_call {
 	__u64 address;
 	__u32 operation; /* 1 + FUTEX_WAIT ..., without flags; 0: it is in none */
-	__u32 flags;     /* FUTEX_PRIVATE_FLAG ... */
+	__u32 flags;     /* FUTEX_PRIVATE_FLAG ... and enum futex_call_flag */
 	__u32 value;     /* what the word was to be */
 	__u32 owner;     /* a TID in the process's own PID namespace, 0 if not known */
+};
+
+enum futex_call_flag {
+	FUTEX_CALL_FIRST = 1 << 16, /* the first wait for the lock since the thread last had it */
+	FUTEX_CALL_TIMED = 1 << 17, /* with a timeout */
+};
+
+/* Contended locks that a thread may hold at a time and be known to. */
+#define HELD_LOCKS 4
+
+/* What a thread does with futexes. */
+struct futex_thread {
+	__u64 since;  /* when it began to wait in the call, or where that was cut; 0: it does not */
+	__u64 waking; /* the futex whose waiters it is letting go on; 0: none */
+	struct {
+		__u64 address, since; /* the end of the last wait for it; address 0: none */
+	} held[HELD_LOCKS];
+	__u32 next;  /* of held, to be used next */
+	__u32 first; /* the call begins an acquisition that is not counted yet */
 };
 
 struct thread_wait {
@@ -36,6 +56,7 @@ struct thread_wait {
 	__u32 state;   /* the task's, 0 if it could have gone on */
 	__u32 flags;
 	struct futex_call futex;
+	struct futex_thread locks;
 };
 
 struct {

@@ -141,6 +141,23 @@ static __always_inline void begin_walk(struct unwind_walk *walk, const struct us
 	walk->result = UNWIND_TOO_DEEP;
 }
 
+/* Set beside the result of begin_user where the task runs 32-bit code. */
+#define BEGAN_COMPAT 0x10000
+
+/* Begins a walk where the current task is in user mode. It is a function of its own, so that
+ * the registers do not lie on the stack while the walk needs it. */
+static __attribute__((noinline)) __u32 begin_user(struct unwind_walk *walk, const struct user_registers *now,
+						  struct task_struct *task, __u64 time)
+{
+	struct user_registers regs;
+	__u32 result = read_user_registers(now, task, &regs);
+
+	if (result != UNWIND_COMPLETE)
+		return result;
+	begin_walk(walk, &regs, time);
+	return REGISTERS_32_BIT(&regs) ? BEGAN_COMPAT : 0;
+}
+
 /*
  * Fills stack with the user frames of the current task, which had the registers now
  * when the program began. At the entry of a function (where a uprobe sits on its
@@ -150,22 +167,21 @@ static __always_inline void unwind_user_from(struct unwind_walk *walk, struct st
 					     const struct thread_identity *thread, __u64 time, bool entry)
 {
 	struct unwind_context context = { .walk = walk, .stack = stack };
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct user_registers regs;
+	__u32 began;
 
 	stack->user_frames = 0;
 	stack->memory = false;
 	stack->file = 0;
 	stack->version = 0;
-	stack->unwind = read_user_registers(now, task, &regs);
+	find_process(walk, thread);
+	began = begin_user(walk, now, bpf_get_current_task_btf(), time);
+	stack->unwind = began & (BEGAN_COMPAT - 1);
 	if (stack->unwind != UNWIND_COMPLETE)
 		return;
-	find_process(walk, thread);
-	begin_walk(walk, &regs, time);
 	stack->version = walk->version;
 	stack->frames[0] = walk->pc;
 	stack->user_frames = 1;
-	if (REGISTERS_32_BIT(&regs)) {
+	if (began & BEGAN_COMPAT) {
 		stack->unwind = UNWIND_COMPAT;
 		return;
 	}

@@ -8,10 +8,12 @@
  * in 2^n gets it, and stands for the others. So are short waits thinned out before they
  * leave the kernel. Every sum stays what it is on average, and long waits are exact.
  */
+#include <linux/futex.h>
+
 #include "thread_wait.h"
 
 /* What one CPU may spend in a period of 8.4 ms: at 0.5 us a stack and 3 us an event in
- * user space these are 3 and 2 % of it. */
+ * user space these are 3 % of it, and 2 % for each of two shares of events. */
 #define PERIOD_SHIFT 23
 #define STACKS_A_PERIOD 512
 #define EVENTS_A_PERIOD 64
@@ -23,11 +25,18 @@
 /* Waits of a process that began just now. */
 #define WAIT_STACK_MEMORY (8 * 1024)
 
+struct event_share {
+	__u32 events; /* in this period */
+	__u32 shift;  /* 0: all waits are sent; else those below 512 ns << this thinned out */
+};
+
 struct wait_budget {
 	__u64 period;
-	__u32 switches, events; /* in this period */
-	__u32 stack_shift;      /* one switch in 2^this gets a stack */
-	__u32 event_shift;      /* 0: all waits are sent; else those below 512 ns << this thinned out */
+	__u32 switches;    /* in this period */
+	__u32 stack_shift; /* one switch in 2^this gets a stack */
+	/* Of waits that ended as others let go of a lock, and of all others: who held a lock
+	 * is told by all who let go of it, so that other waits do not thin these out. */
+	struct event_share locks, others;
 };
 
 struct wait_space {
@@ -53,6 +62,17 @@ struct {
 	__type(value, struct kernel_words);
 } wait_words SEC(".maps");
 
+static __always_inline void adapt_share(struct event_share *share, __u64 passed)
+{
+	if (passed > 1 || share->events * 4 < EVENTS_A_PERIOD) {
+		if (share->shift > 0)
+			share->shift--;
+	} else if (share->events > EVENTS_A_PERIOD && share->shift < MAX_EVENT_SHIFT) {
+		share->shift++;
+	}
+	share->events = 0;
+}
+
 /* Adapts what is taken to what there was in the period before. */
 static __always_inline void begin_period(struct wait_budget *budget, __u64 now)
 {
@@ -64,14 +84,10 @@ static __always_inline void begin_period(struct wait_budget *budget, __u64 now)
 	if (passed == 1)
 		for (int i = 0; i < MAX_STACK_SHIFT && budget->switches >> i > STACKS_A_PERIOD; i++)
 			budget->stack_shift = i + 1;
-	if (passed > 1 || budget->events * 4 < EVENTS_A_PERIOD) {
-		if (budget->event_shift > 0)
-			budget->event_shift--;
-	} else if (budget->events > EVENTS_A_PERIOD && budget->event_shift < MAX_EVENT_SHIFT) {
-		budget->event_shift++;
-	}
+	adapt_share(&budget->locks, passed);
+	adapt_share(&budget->others, passed);
 	budget->period = period;
-	budget->switches = budget->events = 0;
+	budget->switches = 0;
 }
 
 /* Takes the current task's stack, and sends it if it is new. from is an address on the
@@ -129,9 +145,9 @@ static __always_inline void leave_cpu(struct wait_space *space, void *ctx, struc
 
 /* A short wait is sent with a chance that grows with its length, and the weight that it
  * then has to have; 0 if it is not sent. */
-static __always_inline __u64 thin_out(const struct wait_budget *budget, __u64 weight, __u64 length)
+static __always_inline __u64 thin_out(const struct event_share *share, __u64 weight, __u64 length)
 {
-	__u64 exact = budget->event_shift ? 512ull << (budget->event_shift & 31) : 0;
+	__u64 exact = share->shift ? 512ull << (share->shift & 31) : 0;
 
 	if (length >= exact)
 		return weight;
@@ -145,6 +161,7 @@ static __always_inline __u64 thin_out(const struct wait_budget *budget, __u64 we
 static __always_inline void enter_cpu(struct wait_space *space, struct task_struct *task, __u64 now)
 {
 	struct thread_wait *wait = bpf_task_storage_get(&thread_waits, task, 0, 0);
+	struct event_share *share;
 	__u64 since, weight;
 
 	if (!wait)
@@ -152,15 +169,18 @@ static __always_inline void enter_cpu(struct wait_space *space, struct task_stru
 	since = __sync_lock_test_and_set(&wait->since, 0);
 	if (!since || since > now)
 		return;
+	share = wait->flags & WAIT_RELEASED ? &space->budget.locks : &space->budget.others;
 	weight = weigh_wait(wait, now - since);
 	if (weight)
-		weight = thin_out(&space->budget, weight, now - since);
+		weight = thin_out(share, weight, now - since);
 	if (!weight) {
+		wait->futex.flags &= ~FUTEX_CALL_FIRST;
 		count(COUNTER_WAIT_SAMPLED_OUT);
 		return;
 	}
 	describe_wait(&space->event, task, wait, since, now, weight);
-	space->budget.events++;
+	wait->futex.flags &= ~FUTEX_CALL_FIRST; /* what comes next is of the same call */
+	share->events++;
 	submit(&space->event, sizeof(space->event), false);
 }
 
@@ -182,6 +202,20 @@ int wait_switch(__u64 *ctx)
 	if (next->pid)
 		enter_cpu(space, next, now);
 	return 0;
+}
+
+/* Whether the waker is in a futex call that lets go on who waits as this thread does. Then
+ * its stack is where it let go of the lock. */
+static __always_inline bool releases(struct task_struct *waker, const struct thread_wait *wait)
+{
+	const struct thread_wait *own;
+	__u64 waking;
+
+	if (!wait->futex.operation)
+		return false;
+	own = bpf_task_storage_get(&thread_waits, waker, 0, 0);
+	waking = own ? own->locks.waking : 0;
+	return waking && (waking == wait->futex.address || !(wait->futex.flags & FUTEX_PRIVATE_FLAG));
 }
 
 /* In the context of the one who wakes the task, or of an interrupt. */
@@ -211,7 +245,11 @@ int wait_waking(__u64 *ctx)
 	}
 	wait->waker_tgid = waker->tgid;
 	wait->waker_tid = waker->pid;
-	if (now - since < WAKER_STACK_FROM || (!wait->stack_weight && now - since < LONG_WAIT))
+	if (releases(waker, wait))
+		wait->flags |= WAIT_RELEASED;
+	else if (now - since < WAKER_STACK_FROM)
+		return 0;
+	if (!wait->stack_weight && now - since < LONG_WAIT)
 		return 0;
 	begin_period(&space->budget, now);
 	space->budget.switches++;

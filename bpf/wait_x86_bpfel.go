@@ -112,6 +112,18 @@ type WaitThreadWait struct {
 		Value     uint32
 		Owner     uint32
 	}
+	Locks struct {
+		_      structs.HostLayout
+		Since  uint64
+		Waking uint64
+		Held   [4]struct {
+			_       structs.HostLayout
+			Address uint64
+			Since   uint64
+		}
+		Next  uint32
+		First uint32
+	}
 }
 
 type WaitUnwindFile struct {
@@ -261,9 +273,17 @@ type WaitWaitSpace struct {
 		_          structs.HostLayout
 		Period     uint64
 		Switches   uint32
-		Events     uint32
 		StackShift uint32
-		EventShift uint32
+		Locks      struct {
+			_      structs.HostLayout
+			Events uint32
+			Shift  uint32
+		}
+		Others struct {
+			_      structs.HostLayout
+			Events uint32
+			Shift  uint32
+		}
 	}
 	Address uint64
 }

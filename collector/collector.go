@@ -18,6 +18,7 @@
 //	collector/wait        where threads wait, and who ends it
 //	collector/lock        which locks were waited for, and who held them
 //	collector/kernellock  those of the kernel
+//	collector/futex       locks of user space, from futex calls
 //	collector/replay      the order of time; what benchmark ran when
 //	collector/accounting  how much CPU time there was
 //	collector/window      samples into pprof
@@ -42,6 +43,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/core"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/futex"
 	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/collector/lock"
@@ -71,8 +73,10 @@ type Window struct {
 	Profiles   map[Signal]*profile.Profile
 	// Locks are the locks that were waited for, by ID, and Edges who waited for whom; nil
 	// if waits are not recorded.
-	Locks      map[string]*lock.Lock
-	Edges      map[lock.EdgeKey]*lock.Edge
+	Locks map[string]*lock.Lock
+	Edges map[lock.EdgeKey]*lock.Edge
+	// Deadlocks are those that there were when waits under way were looked at last.
+	Deadlocks  []lock.Cycle
 	Accounting []accounting.CPU // of the whole machine, whatever was selected
 }
 
@@ -90,8 +94,10 @@ type Collector struct {
 	forks    *unwind.Forks
 	forksErr error
 	sampler  *cpu.Sampler
-	waits    *wait.Watcher // nil if waits are not recorded
-	waitsErr error         // why not, if they were wanted
+	waits    *wait.Watcher  // nil if waits are not recorded
+	waitsErr error          // why not, if they were wanted
+	futexes  *futex.Watcher // nil if locks of user space are not told apart
+	futexErr error          // why not, if waits are recorded
 	// kernelLocks is how the kernel's locks are watched, nil if waits are not recorded.
 	kernelLocks *kernelLocks
 	events      *ringbuf.Reader
@@ -203,6 +209,7 @@ func (c *Collector) openWaits() error {
 	}
 	c.replayer.offCPU = newOffCPU(c.config.Kernel)
 	c.openKernelLocks()
+	c.openFutexes()
 	return c.waits.Asleep(func(record []byte) { c.event(record, c.asleep) })
 }
 
@@ -215,7 +222,7 @@ func (c *Collector) cut(now uint64) error {
 	read := func(record []byte) { c.event(record, nil) }
 	err := errors.Join(c.waits.Forget(), c.kernelLocks.cut(now, read), c.waits.Cut(now, read))
 	c.queue.Push(now, nextGeneration{})
-	return err
+	return errors.Join(err, c.readLockSums(now))
 }
 
 // rescan reads one process again, where events about it turn out to be missing.
@@ -313,6 +320,9 @@ func (c *Collector) Stop() (Report, error) {
 	if c.waits != nil {
 		err = errors.Join(err, c.kernelLocks.stop(), c.waits.Stop())
 	}
+	if c.futexes != nil {
+		err = errors.Join(err, c.futexes.Stop())
+	}
 	err = errors.Join(err, c.sampler.Stop(), c.events.Flush())
 	c.stop()
 	c.readers.Wait()
@@ -331,6 +341,9 @@ func (c *Collector) Close() error { return c.close() }
 func (c *Collector) close() error {
 	var failures []error
 	failures = append(failures, c.kernelLocks.close())
+	if c.futexes != nil {
+		failures = append(failures, c.futexes.Close())
+	}
 	if c.waits != nil {
 		failures = append(failures, c.waits.Close())
 	}

@@ -138,7 +138,7 @@ func (r *replayer) contention(e kernellock.Event) {
 	}
 	c := lock.Contention{
 		Lock: o.identity(e, caller), Waiter: waiter, Stack: stack.Frames, Unwind: stack.Unwind,
-		Weight: e.Weight, Outcome: outcome(e), State: wait.Lock,
+		Weight: e.Weight, Outcome: contentionOutcome(e), State: wait.Lock,
 	}
 	o.blame(e, &c)
 	r.addContention(e, c)
@@ -212,7 +212,7 @@ func (o *offCPU) blame(e kernellock.Event, c *lock.Contention) {
 	c.ReleaseStack, c.ReleaseUnwind = release.Frames, release.Unwind
 }
 
-func outcome(e kernellock.Event) lock.Outcome {
+func contentionOutcome(e kernellock.Event) lock.Outcome {
 	switch {
 	case e.Open:
 		return lock.Open

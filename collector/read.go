@@ -79,6 +79,7 @@ func (c *Collector) event(record []byte, memories map[int]*unwind.Memory) {
 			}
 		case bpf.CoreEventKindEVENT_WAIT:
 			if event, err := wait.Decode(record); err == nil {
+				c.pushRelease(event)
 				c.queue.Push(event.Time, event)
 				return
 			}

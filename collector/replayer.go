@@ -8,6 +8,7 @@ import (
 
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/futex"
 	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/kernellock"
 	"github.com/narrows-profiler/narrows/collector/process"
@@ -87,7 +88,7 @@ type replayer struct {
 }
 
 func (r *replayer) release(before uint64) {
-	r.queue.Release(before, func(_ uint64, event any) {
+	r.queue.Release(before, func(time uint64, event any) {
 		switch e := event.(type) {
 		case cpu.Sample:
 			r.sample(e)
@@ -97,7 +98,12 @@ func (r *replayer) release(before uint64) {
 			r.wait(e)
 		case kernellock.Event:
 			r.contention(e)
+		case futex.Release:
+			r.lockRelease(e)
+		case lockSums:
+			r.lockSums(e)
 		case nextGeneration:
+			r.openLockWaits(time)
 			r.offCPU.stacks.NextGeneration()
 		case lifecycleEvent:
 			r.table.Apply(e.Event.Event, e.Binary, e.Container, e.batch)
@@ -138,6 +144,9 @@ func (r *replayer) sample(s cpu.Sample) {
 	}
 	stack, unwind := r.resolve(p, s.Stack)
 	r.countUnwinding(stack, len(s.Kernel), unwind, s.Memory != nil)
+	if r.offCPU != nil {
+		r.offCPU.ran(s, stack, unwind, r.period)
+	}
 	benchmark, phase := r.timeline.At(s.Time)
 	r.cpu.Add(window.Labels{
 		Service: p.Service, Process: s.Thread.ProcessName, Thread: s.Thread.Name, Container: p.Container,
@@ -206,6 +215,8 @@ func (r *replayer) close(from, to boundary) {
 	w := Window{Index: r.index, Start: start, End: end, Profiles: profiles, Accounting: cpus}
 	if r.offCPU != nil {
 		profiles[OffCPU] = r.offCPU.builder.Profile(start, end.Sub(start))
+		r.offCPU.closeLocks()
+		w.Deadlocks = r.offCPU.deadlocks()
 		profiles[LockWait], profiles[LockBlame], profiles[LockHeld] = r.offCPU.locks.Profiles(start, end.Sub(start))
 		w.Locks, w.Edges = r.offCPU.locks.Locks, r.offCPU.locks.Edges
 	}

@@ -48,7 +48,12 @@ type Report struct {
 	KernelLocks    map[kernellock.Flags]kernellock.Total
 	KernelLockRuns uint64
 	KernelLocksErr error
-	Unreadable     []int // processes whose mappings could not be read at the start
+	// FutexRuns and FutexTime are those of the programs that tell locks of user space;
+	// FutexErr is why these were not told apart, if waits were recorded.
+	FutexRuns  uint64
+	FutexTime  time.Duration
+	FutexErr   error
+	Unreadable []int // processes whose mappings could not be read at the start
 }
 
 // Unwinding counts how the stacks ended that began in one file. The file without a
@@ -112,7 +117,7 @@ func (c *Collector) reportWaits(r *Report) (err error) {
 		Loss{"user space", "no room for a wait's stack", c.replayer.offCPU.stacks.Refused()},
 		Loss{"user space", "wait without its stack", c.replayer.offCPU.missing},
 	)
-	return errors.Join(err, c.kernelLocks.report(r))
+	return errors.Join(err, c.kernelLocks.report(r), c.reportFutexes(r))
 }
 
 // unwinding adds up by file: one that was mapped before and after the start of the

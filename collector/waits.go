@@ -34,6 +34,7 @@ type offCPU struct {
 	// missing counts waits whose stack was taken and is not known.
 	missing uint64
 	kernel  *kernelLocks // nil if the kernel's locks are not watched
+	futexes *futexes     // nil if locks of user space are not told apart
 }
 
 func newOffCPU(names wait.Names) *offCPU {
@@ -110,6 +111,7 @@ func (r *replayer) wait(e wait.Event) {
 	if !ok {
 		stack = o.noStack(e)
 	}
+	isLock := r.lockWait(e, waiter, stack)
 	labels := window.Labels{
 		Service: p.Service, Process: e.Thread.ProcessName, Thread: e.Thread.Name, Container: p.Container,
 		Unwind: stack.Unwind, PID: e.Thread.PID, TID: e.Thread.TID,
@@ -122,7 +124,7 @@ func (r *replayer) wait(e wait.Event) {
 		labels.State = e.BlockedState(stack.State)
 		r.addWait(labels, stack.Frames, e.Since, woken, e.Weight, int64(count))
 		count = 0
-		if e.Waker.TID != 0 {
+		if e.Waker.TID != 0 && !isLock {
 			r.addEdge(lock.EdgeKey{Waiter: waiter, Holder: o.thread(e.Waker.PID, e.Waker.TID), State: labels.State}, e)
 		}
 	}

@@ -177,6 +177,9 @@ type OwnCost struct {
 	// wake-ups, which run in no interrupt of their own.
 	WaitRunSeconds float64 `json:"wait_run_seconds"`
 	WaitRuns       int64   `json:"wait_runs"`
+	// FutexRunSeconds and FutexRuns are the same of the programs that watch futex calls.
+	FutexRunSeconds float64 `json:"futex_run_seconds"`
+	FutexRuns       int64   `json:"futex_runs"`
 	// InterruptSeconds is what the interrupts that ran the programs took, EBPFRunSeconds
 	// included: EBPFRuns times what one was measured to cost when the recording began.
 	// 0 if that could not be told.

@@ -102,7 +102,7 @@ func (c *Core) options(spec *ebpf.CollectionSpec) *ebpf.CollectionOptions {
 		bpf.CoreMapUnwindMappings: c.objects.UnwindMappings, bpf.CoreMapUnwindSets: c.objects.UnwindSets,
 		bpf.CoreMapUnwindProcesses: c.objects.UnwindProcesses,
 		bpf.CoreMapStackSettings:   c.objects.StackSettings, bpf.CoreMapStacksSent: c.objects.StacksSent,
-		bpf.CoreMapThreadWaits: c.objects.ThreadWaits,
+		bpf.CoreMapThreadWaits: c.objects.ThreadWaits, bpf.CoreMapFutexLocks: c.objects.FutexLocks,
 	} {
 		if declared := spec.Maps[name]; declared != nil {
 			declared.MaxEntries = m.MaxEntries()
@@ -134,6 +134,9 @@ func (c *Core) Processes() *ebpf.Map { return c.objects.UnwindProcesses }
 // Stacks holds the settings of stacks that leave the kernel once; see bpf/stack_once.h.
 func (c *Core) Stacks() *ebpf.Map { return c.objects.StackSettings }
 
+// Locks holds the sums of each lock of user space; see bpf/futex.h.
+func (c *Core) Locks() *ebpf.Map { return c.objects.FutexLocks }
+
 // Counters holds one number for each reason the kernel side counts.
 type Counters [bpf.CoreCounterCOUNTER_MAX]uint64
 
@@ -150,6 +153,9 @@ var losses = map[bpf.CoreCounter]string{
 	bpf.CoreCounterCOUNTER_CONTENTION_UNTRACKED:   "wait for a kernel lock nested too deep, or no memory for it",
 	bpf.CoreCounterCOUNTER_CONTENTION_UNMATCHED:   "wait for a kernel lock whose beginning or end was not seen",
 	bpf.CoreCounterCOUNTER_CONTENTION_OWN:         "wait for a kernel lock that the recording itself took",
+	bpf.CoreCounterCOUNTER_FUTEX_UNTRACKED:        "no memory for a thread's futex call",
+	bpf.CoreCounterCOUNTER_FUTEX_UNREADABLE:       "owner of a lock unreadable",
+	bpf.CoreCounterCOUNTER_FUTEX_FULL:             "wait for a lock not counted: too many locks",
 }
 
 // Losses returns the counters that stand for something lost, by name. Zeros are

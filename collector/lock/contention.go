@@ -62,6 +62,10 @@ type Contention struct {
 	// Length is how long it waited, in ns, and Weight how many such waits it stands for.
 	Length uint64
 	Weight float64
+	// A wait may be told in parts, if several threads held the lock meanwhile: Of is then
+	// the length of the whole, and Continued says that it is not the first part.
+	Of        uint64
+	Continued bool
 	// First tells that it begins an acquisition: getting a lock may take several waits.
 	First            bool
 	Outcome          Outcome

@@ -26,6 +26,8 @@ type Window struct {
 
 	wait, blame, held *window.Builder
 	waits, blames     remainder
+	counted           map[string]*counted
+	holdings          map[holding]*spent
 }
 
 // NewWindow begins a window.
@@ -38,7 +40,8 @@ func NewWindow() *Window {
 	return &Window{
 		Locks: map[string]*Lock{}, Edges: map[EdgeKey]*Edge{},
 		wait: contentions(), blame: contentions(),
-		held: window.NewBuilder(window.Period{Type: blame, Value: 1}, blame),
+		held:    window.NewBuilder(window.Period{Type: blame, Value: 1}, blame),
+		counted: map[string]*counted{}, holdings: map[holding]*spent{},
 	}
 }
 
@@ -60,10 +63,12 @@ func (w *Window) Lock(id Identity) *Lock {
 func (w *Window) Add(c Contention) {
 	l := w.Lock(c.Lock)
 	l.Process, l.Service = c.Waiter.Process, c.Waiter.Service
-	l.Waits += c.Weight
 	l.Total += c.Weight * float64(c.Length)
-	l.Lengths.Add(c.Length, c.Weight)
-	l.Outcomes[c.Outcome] += c.Weight
+	if !c.Continued {
+		l.Waits += c.Weight
+		l.Lengths.Add(max(c.Length, c.Of), c.Weight)
+		l.Outcomes[c.Outcome] += c.Weight
+	}
 	l.Waiters[c.Waiter.TID] = struct{}{}
 	acquisitions := 0.0
 	if c.First {
@@ -106,14 +111,19 @@ func (w *Window) Held(id Identity, labels window.Labels, stack []window.Frame, n
 	l := w.Lock(id)
 	labels.Lock, labels.LockKind = l.ID, l.Kind
 	w.held.Add(labels, stack, int64(math.Round(ns)))
+	if h := w.holdings[holdingOf(labels)]; h != nil {
+		h.told += ns
+	}
 }
 
 // Frames is the number of frames that the distinct stacks have together.
 func (w *Window) Frames() int { return w.wait.Frames() + w.blame.Frames() + w.held.Frames() }
 
 // Profiles gives out what was gathered: the stacks that waited, those that let go, and what
-// holders did.
+// holders did. It is called once.
 func (w *Window) Profiles(start time.Time, duration time.Duration) (wait, blame, held *profile.Profile) {
+	w.balance()
+	w.scale()
 	return w.wait.Profile(start, duration), w.blame.Profile(start, duration), w.held.Profile(start, duration)
 }
 

@@ -157,6 +157,14 @@ func (t *Table) Process(id Identity, time uint64) *Process {
 	return p
 }
 
+// Identified returns the process if the table has just that one, else nil.
+func (t *Table) Identified(id Identity) *Process {
+	if p := t.processes[id.PID]; p != nil && p.start == id.Start && p.generation == id.Generation {
+		return p
+	}
+	return nil
+}
+
 // otherGeneration decides whether a sample came within an exec, or after one whose
 // record was lost.
 func (t *Table) otherGeneration(p *Process, id Identity, time uint64) *Process {

@@ -10,8 +10,9 @@
 // Where a CPU switches more than some 60,000 times a second, one switch in 2^n has a stack
 // and stands for the others; where more than some 7,000 waits a second end on it, short
 // ones are sent with a chance that grows with their length, and the weight that this
-// takes. Waits of 10 ms and more are always sent as they are. All sums are right on
-// average, and [Event.Weight] is part of every count.
+// takes. Waits that end as others let go of a lock are thinned out apart from all others.
+// Waits of 10 ms and more are always sent as they are. All sums are right on average, and
+// [Event.Weight] is part of every count.
 package wait
 
 import (

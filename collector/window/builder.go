@@ -10,6 +10,7 @@ package window
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"math"
 	"strings"
 	"time"
 
@@ -170,6 +171,19 @@ func (b *Builder) AddLost(reason string, values ...int64) {
 	}
 	for i, v := range values {
 		sum[i] += v
+	}
+}
+
+// Scale multiplies the values of each sample by the factors that its labels have.
+func (b *Builder) Scale(factors func(Labels) []float64) {
+	rest := make([]float64, len(b.types)) // what rounding left: sums stay right
+	for i := range b.order {
+		f := factors(b.order[i].labels)
+		for j, v := range b.order[i].values {
+			exact := float64(v)*f[j] + rest[j]
+			b.order[i].values[j] = int64(math.Round(exact))
+			rest[j] = exact - float64(b.order[i].values[j])
+		}
 	}
 }
 

@@ -69,7 +69,11 @@ func watching(c session.OwnCost) string {
 	if c.WaitRuns == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", %.2f s in eBPF at %d switches and wake-ups", c.WaitRunSeconds, c.WaitRuns)
+	text := fmt.Sprintf(", %.2f s in eBPF at %d switches and wake-ups", c.WaitRunSeconds, c.WaitRuns)
+	if c.FutexRuns > 0 {
+		text += fmt.Sprintf(", %.2f s at %d entries and exits of futex calls", c.FutexRunSeconds, c.FutexRuns)
+	}
+	return text
 }
 
 // sampling says what the ticks took from the machine, beside this process's own time.

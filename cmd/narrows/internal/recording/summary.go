@@ -12,6 +12,7 @@ import (
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/futex"
 	"github.com/narrows-profiler/narrows/collector/wait"
 	"github.com/narrows-profiler/narrows/symbolizer"
 )
@@ -73,6 +74,7 @@ func (s *summary) report(r collector.Report) {
 	s.Accounting = &s.accounting
 	s.Signals = append(s.Signals, signal(r))
 	s.waits(r)
+	s.futexes(r)
 	for _, l := range r.Losses {
 		s.Losses = append(s.Losses, session.Loss{Reason: l.Reason, Count: int64(l.Count), Where: l.Where})
 	}
@@ -162,6 +164,20 @@ func (s *summary) waits(r collector.Report) {
 	s.kernelLocks(r)
 }
 
+// futexes says how locks of user space were told apart.
+func (s *summary) futexes(r collector.Report) {
+	const what = "user locks"
+	switch {
+	case r.FutexErr != nil:
+		s.Signals = append(s.Signals, session.Signal{
+			Signal: what, Why: "no hook works here", Tried: []session.Attempt{{Backend: futex.Backend, Error: r.FutexErr.Error()}},
+		})
+		s.warn(fmt.Sprintf("which locks of user space threads waited for was not recorded: %v", r.FutexErr))
+	case r.WaitsErr == nil && r.WaitRuns > 0:
+		s.Signals = append(s.Signals, session.Signal{Signal: what, Backend: futex.Backend, Why: "the only one, and it works here"})
+	}
+}
+
 // cost measures this process, after all its work is done. What it had done before the
 // recording is not part of it.
 func (s *summary) cost(r collector.Report) {
@@ -176,6 +192,8 @@ func (s *summary) cost(r collector.Report) {
 		EBPFRunSeconds:   r.ProgramTime.Seconds(),
 		WaitRunSeconds:   r.WaitTime.Seconds(),
 		WaitRuns:         int64(r.WaitRuns),
+		FutexRunSeconds:  r.FutexTime.Seconds(),
+		FutexRuns:        int64(r.FutexRuns),
 		EBPFRuns:         int64(r.ProgramRuns),
 		InterruptSeconds: (time.Duration(r.ProgramRuns) * r.InterruptCost).Seconds(),
 		PeakMemoryBytes:  usage.Maxrss * 1024,

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
+/*
+ * Locks of user space, as futex calls tell of them: who holds one, and exact sums for
+ * each. Waits are sampled where they are many; these sums are not, so what is sampled is
+ * brought to them in the end.
+ */
+#ifndef NARROWS_FUTEX_H
+#define NARROWS_FUTEX_H
+
+#include <linux/futex.h>
+
+#include "thread_wait.h"
+
+#define ERROR_INTERRUPTED 4
+#define ERROR_AGAIN 11
+#define ERROR_FAULT 14
+#define ERROR_TIMED_OUT 110
+#define ERROR_RESTART 512 /* to 516: what the kernel makes of a signal before it is EINTR */
+
+struct futex_key {
+	__u64 address;
+	__u32 tgid;
+	__u32 padding;
+};
+
+/* What is counted of a lock, all of it since it was first waited for. */
+struct futex_lock {
+	__u64 process_start, exec_generation; /* of the process that made the entry */
+	__u64 last;                           /* when something was counted */
+	__u64 acquisitions;                   /* runs of waits until the thread's own next wake */
+	__u64 waits, waited;                  /* futex calls that waited, and for how many ns */
+	__u64 timed_out, interrupted, changed; /* those of them that ended so */
+	__u64 holds, held;                    /* from a wait's end to the thread's own next wake; ns */
+	__u32 operation, flags, value, padding; /* of the call that made the entry */
+};
+
+#define MAX_FUTEX_LOCKS (64 * 1024)
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_FUTEX_LOCKS);
+	__type(key, struct futex_key);
+	__type(value, struct futex_lock);
+} futex_locks SEC(".maps");
+
+/* The lock's sums; made if there are none, and counted if there is no room. */
+static __always_inline struct futex_lock *find_lock(struct task_struct *task, const struct futex_call *call)
+{
+	struct futex_key key = { .address = call->address, .tgid = task->tgid };
+	struct futex_lock *lock = bpf_map_lookup_elem(&futex_locks, &key), fresh = {};
+
+	if (lock)
+		return lock;
+	fresh.process_start = task->group_leader->start_time;
+	fresh.exec_generation = task->self_exec_id;
+	fresh.operation = call->operation;
+	fresh.flags = call->flags;
+	fresh.value = call->value;
+	bpf_map_update_elem(&futex_locks, &key, &fresh, BPF_NOEXIST);
+	lock = bpf_map_lookup_elem(&futex_locks, &key);
+	if (!lock)
+		count(COUNTER_FUTEX_FULL);
+	return lock;
+}
+
+/* What of a lock's memory is read to know its owner. */
+struct futex_words {
+	__u32 word;
+	/* Of glibc's pthread_mutex_t, whose lock is at its beginning. */
+	__u32 count, owner, users, kind;
+};
+
+/* musl's mutex that knows no owner has EBUSY in the place of a TID. */
+#define MUSL_LOCKED (FUTEX_WAITERS | 16)
+/* What glibc's contended mutex waits with. */
+#define GLIBC_CONTENDED 2
+/* Above all bits that glibc uses of a mutex's kind (sysdeps/nptl/internaltypes.h). */
+#define GLIBC_KINDS 0x400
+#define MAX_TID (4 * 1024 * 1024)
+
+static __always_inline bool is_pi(const struct futex_call *call)
+{
+	return call->operation == FUTEX_LOCK_PI + 1 || call->operation == FUTEX_LOCK_PI2 + 1;
+}
+
+/* How many bytes have to be read to know the lock's owner; 0 if it says none. glibc waits
+ * for a mutex by FUTEX_WAIT, or with a timeout; others' that use the same value do not. */
+static __always_inline __u32 owner_bytes(const struct futex_call *call)
+{
+	if (is_pi(call) || (call->value & FUTEX_WAITERS && call->value != MUSL_LOCKED))
+		return sizeof(__u32);
+	if (call->value == GLIBC_CONTENDED && (call->operation == FUTEX_WAIT + 1 || call->flags & FUTEX_CALL_TIMED))
+		return sizeof(struct futex_words);
+	return 0;
+}
+
+static __always_inline __u32 owner_in(const struct futex_call *call, const struct futex_words *words)
+{
+	if (call->value != GLIBC_CONTENDED || is_pi(call))
+		return words->word & FUTEX_TID_MASK;
+	return words->kind < GLIBC_KINDS ? words->owner : 0;
+}
+
+/* A thread's end is waited for with its TID, which the kernel clears for any process. */
+static __always_inline bool is_join(const struct futex_call *call)
+{
+	return !(call->flags & FUTEX_PRIVATE_FLAG) && call->value > GLIBC_CONTENDED && call->value < MAX_TID &&
+	       (call->operation == FUTEX_WAIT + 1 || call->operation == FUTEX_WAIT_BITSET + 1);
+}
+
+/* Counts the time that a call has waited up to now; it goes on from there. */
+static __always_inline void count_waited(struct task_struct *task, struct thread_wait *wait, __u64 now)
+{
+	__u64 since = wait->locks.since;
+	struct futex_lock *lock;
+
+	if (!wait->futex.operation || !since || since >= now)
+		return;
+	if (__sync_val_compare_and_swap(&wait->locks.since, since, now) != since)
+		return; /* it has ended, and was counted */
+	lock = find_lock(task, &wait->futex);
+	if (!lock)
+		return;
+	__sync_fetch_and_add(&lock->waited, now - since);
+	if (wait->locks.first)
+		__sync_fetch_and_add(&lock->acquisitions, 1);
+	wait->locks.first = 0;
+	lock->last = now;
+}
+
+#endif

@@ -1,0 +1,163 @@
+// Package futex tells which locks of user space threads wait for, and who holds them,
+// from what futex calls say: no program is changed, and no library is known but by the
+// values it waits with.
+//
+// [Open] loads the programs (bpf/futex.bpf.c). They complete the events of package wait
+// ([wait.FutexCall]), and keep exact [Sums] for each lock, which [Watcher.Read] gives out.
+// [Locks] makes of events what package lock takes: which lock it is ([Identify]), and who
+// held it when ([Locks.Holders]).
+//
+// The holder is told by the lock's own memory where that names one: a priority-inheriting
+// or robust lock has its TID in the word, glibc's mutex behind it; it counts if it is a
+// thread of the same process. Else it is who let the waiter go on. A long wait for a mutex
+// is shared out among all who let go of it meanwhile: each held it since the one before.
+// Where waits are thinned out some of these are not seen, and their time goes to the next.
+//
+// The system calls futex_wait (Linux 6.7) and futex_waitv are not watched: no C library waits
+// for its locks by them. What threads wait in them is told by package wait, as of no lock.
+package futex
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/narrows-profiler/narrows/bpf"
+	"github.com/narrows-profiler/narrows/collector/core"
+	"github.com/narrows-profiler/narrows/collector/process"
+)
+
+// Backend is the kind of hook in use.
+const Backend = "tracepoints syscalls/sys_enter_futex, sys_exit_futex"
+
+// Watcher is the running programs.
+type Watcher struct {
+	objects bpf.FutexObjects
+	core    *core.Core
+	links   []link.Link
+}
+
+// Open loads and attaches the programs. It needs CAP_PERFMON and CAP_BPF, and a kernel with
+// tracepoints of system calls.
+func Open(c *core.Core) (*Watcher, error) {
+	w := &Watcher{core: c}
+	if err := w.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("watching futex calls: %w", err), w.Close())
+	}
+	return w, nil
+}
+
+func (w *Watcher) open() error {
+	spec, err := bpf.LoadFutex()
+	if err != nil {
+		return err
+	}
+	if err := w.core.LoadAndAssign(spec, &w.objects); err != nil {
+		return err
+	}
+	// The exit comes first: no call is left noted that has ended.
+	for _, hook := range []struct {
+		name    string
+		program *ebpf.Program
+	}{{"sys_exit_futex", w.objects.FutexExit}, {"sys_enter_futex", w.objects.FutexEnter}} {
+		attached, err := link.Tracepoint("syscalls", hook.name, hook.program, nil)
+		if err != nil {
+			return fmt.Errorf("attaching to %s: %w", hook.name, err)
+		}
+		w.links = append(w.links, attached)
+	}
+	return nil
+}
+
+// Sums are what was counted of a lock since it was first waited for.
+type Sums struct {
+	Key     Key
+	Process process.Identity
+	// Operation, Flags and Value are those of the call it was first waited for with.
+	Operation, Flags, Value uint32
+	// Acquisitions counts runs of waits until the thread's own next wake, Waits the calls
+	// that took, Waited their time in ns.
+	Acquisitions, Waits, Waited    uint64
+	TimedOut, Interrupted, Changed uint64 // Waits that ended so
+	// Holds counts how often a thread that had waited let others go on, and Held the ns
+	// between.
+	Holds, Held uint64
+}
+
+// Read gives the sums of all locks. Those that nothing was added to since the given time are
+// dropped after that. No CPU misses a tick for it: it is one file that is read.
+func (w *Watcher) Read(forgetBefore uint64, each func(Sums)) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("reading the sums of locks: %w", err)
+		}
+	}()
+	if err := w.objects.ForgetBefore.Set(forgetBefore); err != nil {
+		return err
+	}
+	iterator, err := link.AttachIter(link.IterOptions{Program: w.objects.ReadLocks, Map: w.core.Locks()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, iterator.Close()) }()
+	file, err := iterator.Open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	records := bufio.NewReaderSize(file, 64<<10)
+	for {
+		var raw bpf.FutexLockRecord
+		record := unsafe.Slice((*byte)(unsafe.Pointer(&raw)), unsafe.Sizeof(raw))
+		switch _, err := io.ReadFull(records, record); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		each(sums(&raw))
+	}
+}
+
+func sums(raw *bpf.FutexLockRecord) Sums {
+	l := &raw.Lock
+	return Sums{
+		Key:       Key{PID: raw.Key.Tgid, Address: raw.Key.Address},
+		Process:   process.Identity{PID: raw.Key.Tgid, Start: l.ProcessStart, Generation: l.ExecGeneration},
+		Operation: l.Operation, Flags: l.Flags, Value: l.Value,
+		Acquisitions: l.Acquisitions, Waits: l.Waits, Waited: l.Waited,
+		TimedOut: l.TimedOut, Interrupted: l.Interrupted, Changed: l.Changed, Holds: l.Holds, Held: l.Held,
+	}
+}
+
+// Cost is what the programs took so far; it is counted only while BPF statistics are on.
+func (w *Watcher) Cost() (runs uint64, spent time.Duration, err error) {
+	for _, p := range []*ebpf.Program{w.objects.FutexEnter, w.objects.FutexExit} {
+		stats, err := p.Stats()
+		if err != nil {
+			return 0, 0, fmt.Errorf("reading the run time of %v: %w", p, err)
+		}
+		runs += stats.RunCount
+		spent += stats.Runtime
+	}
+	return runs, spent, nil
+}
+
+// Stop detaches the programs.
+func (w *Watcher) Stop() error {
+	var failures []error
+	for _, l := range w.links {
+		failures = append(failures, l.Close())
+	}
+	w.links = nil
+	return errors.Join(failures...)
+}
+
+// Close detaches and frees everything.
+func (w *Watcher) Close() error { return errors.Join(w.Stop(), w.objects.Close()) }

@@ -1,0 +1,97 @@
+package collector
+
+import (
+	"github.com/narrows-profiler/narrows/collector/futex"
+	"github.com/narrows-profiler/narrows/collector/lock"
+	"github.com/narrows-profiler/narrows/collector/process"
+	"github.com/narrows-profiler/narrows/collector/wait"
+)
+
+// forgetLocks is how long the kernel keeps the sums of a lock that nobody waits for.
+const forgetLocks = 3 * cutInterval
+
+// lockSums is what was counted of all locks up to its time.
+type lockSums []futex.Sums
+
+// readLockSums queues what was counted of locks up to now.
+func (c *Collector) readLockSums(now uint64) error {
+	if c.futexes == nil {
+		return nil
+	}
+	var sums lockSums
+	err := c.futexes.Read(now-min(now, forgetLocks), func(s futex.Sums) { sums = append(sums, s) })
+	c.queue.Push(now, sums)
+	return err
+}
+
+// lockSums brings what was sampled of each lock to what was counted of it in this window.
+func (r *replayer) lockSums(sums lockSums) {
+	f := r.offCPU.futexes
+	known := make(map[futex.Key]futex.Sums, len(sums))
+	for _, s := range sums {
+		known[s.Key] = s
+		if delta := since(f.sums[s.Key], s); r.opened != nil && delta != (lock.Sums{}) {
+			r.lockSum(s, delta)
+		}
+	}
+	f.sums = known
+	f.counted = true
+	clear(f.told)
+}
+
+// lockSum adds what was counted of one lock since the last reading.
+func (r *replayer) lockSum(s futex.Sums, delta lock.Sums) {
+	o := r.offCPU
+	p := r.table.Identified(s.Process)
+	if p == nil {
+		p = &process.Process{}
+	}
+	if !r.selection.All && !p.Selected {
+		return
+	}
+	id := futex.Identify(s.Key.PID, wait.FutexCall{Address: s.Key.Address, Operation: s.Operation, Flags: s.Flags, Value: s.Value})
+	if !futex.Exclusive(id.Kind) {
+		delta.Holds, delta.HeldFor = 0, 0 // it lets others go on without having held anything
+	}
+	if told, ok := o.futexes.told[id.ID]; ok {
+		delta.Acquisitions = max(delta.Acquisitions-told.Acquisitions, 0)
+		delta.Waits = max(delta.Waits-told.Waits, 0)
+		delta.Waited = max(delta.Waited-told.Waited, 0)
+	}
+	leader := o.thread(s.Key.PID, s.Key.PID)
+	o.locks.Exact(id, lock.Thread{PID: s.Key.PID, Process: leader.Process, Service: p.Service, Container: p.Container}, delta)
+}
+
+// closeLocks ends a window. One that ends early, when no sums were read, has what was sampled
+// only; the next reading counts that as well.
+func (o *offCPU) closeLocks() {
+	f := o.futexes
+	if f == nil {
+		return
+	}
+	for id, l := range o.locks.Locks {
+		if f.counted || l.PID == 0 {
+			continue
+		}
+		told := f.told[id]
+		told.Acquisitions += l.Acquisitions
+		told.Waits += l.Waits
+		told.Waited += l.Total
+		f.told[id] = told
+	}
+	f.counted = false
+}
+
+// since is what was counted between two readings. A lock that was dropped meanwhile begins
+// anew.
+func since(before, now futex.Sums) lock.Sums {
+	if before.Waits > now.Waits || before.Process != now.Process {
+		before = futex.Sums{}
+	}
+	d := func(before, now uint64) float64 { return max(float64(now)-float64(before), 0) }
+	return lock.Sums{
+		Acquisitions: d(before.Acquisitions, now.Acquisitions), Waits: d(before.Waits, now.Waits), Waited: d(before.Waited, now.Waited),
+		TimedOut: d(before.TimedOut, now.TimedOut), Interrupted: d(before.Interrupted, now.Interrupted), Changed: d(before.Changed, now.Changed),
+		Holds: d(before.Holds, now.Holds), HeldFor: d(before.Held, now.Held),
+	}
+}
