@@ -159,6 +159,10 @@ func TestMain(m *testing.M) {
 	case "split":
 		goSplit()
 		return
+	case "rest":
+		runtime.LockOSThread()
+		goRest()
+		return
 	case "naps":
 		goNaps()
 		return
