@@ -98,23 +98,21 @@ func (r *replayer) lockRelease(release futex.Release) {
 }
 
 // lockWait adds a wait in a futex call to its lock. One that has not ended is kept until what
-// others waited for up to then is known as well. It tells whether the wait was for a lock.
-func (r *replayer) lockWait(e wait.Event, waiter lock.Thread, stack window.Resolved) bool {
+// others waited for up to then is known as well.
+func (r *replayer) lockWait(e wait.Event, waiter lock.Thread, stack window.Resolved) {
 	f := r.offCPU.futexes
 	if f == nil {
-		return false
+		return
 	}
 	f.locks.See(e.Thread, e.NamespaceTID)
 	f.waited(e, stack.State)
-	if e.Futex.Operation == 0 {
-		return false
-	}
-	if e.Flags&bpf.CoreWaitFlagWAIT_OPEN != 0 {
+	switch {
+	case e.Futex.Operation == 0:
+	case e.Flags&bpf.CoreWaitFlagWAIT_OPEN != 0:
 		f.open = append(f.open, e)
-		return true
+	default:
+		r.addLockWait(e, waiter, stack)
 	}
-	r.addLockWait(e, waiter, stack)
-	return true
 }
 
 // openLockWaits adds the waits under way at a boundary, and looks for deadlocks among them.

@@ -111,7 +111,7 @@ func (r *replayer) wait(e wait.Event) {
 	if !ok {
 		stack = o.noStack(e)
 	}
-	isLock := r.lockWait(e, waiter, stack)
+	isLock := o.futexes != nil && e.Futex.Operation != 0
 	labels := window.Labels{
 		Service: p.Service, Process: e.Thread.ProcessName, Thread: e.Thread.Name, Container: p.Container,
 		Unwind: stack.Unwind, PID: e.Thread.PID, TID: e.Thread.TID,
@@ -132,6 +132,7 @@ func (r *replayer) wait(e wait.Event) {
 		labels.State = wait.Runnable
 		r.addWait(labels, stack.Frames, woken, e.Time, e.Weight, int64(count))
 	}
+	r.lockWait(e, waiter, stack) // the last to need the stack: it looks at others
 }
 
 // addWait adds the time between from and to. The wait counts in its last part.

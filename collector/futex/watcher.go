@@ -14,7 +14,9 @@
 // Where waits are thinned out some of these are not seen, and their time goes to the next.
 //
 // The system calls futex_wait (Linux 6.7) and futex_waitv are not watched: no C library waits
-// for its locks by them. What threads wait in them is told by package wait, as of no lock.
+// for its locks by them. Nor is restart_syscall, by which the kernel goes on with a wait that
+// has a timeout after a signal that nobody handles, such as a debugger's. What threads wait in
+// these is told by package wait, as of no lock.
 package futex
 
 import (

@@ -270,7 +270,7 @@ func TestHolderWaitsForADisk(t *testing.T) {
 	if by["sync_file"] < by["state:io"] {
 		t.Errorf("of %.3f s, %.3f s are in the function that syncs", all/1e9, by["sync_file"]/1e9)
 	}
-	if all, there := sink.blamed(t, run, "let_go"); there < 0.9*all {
+	if all, there := sink.blamed(t, run, "let_go"); there < 0.9*all && !sink.overrun {
 		t.Errorf("of %.3f s, %.3f s are blamed on the place where the lock is let go of", all/1e9, there/1e9)
 	}
 }

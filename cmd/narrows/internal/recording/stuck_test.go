@@ -250,7 +250,8 @@ func TestFutexOfKilledAndTraced(t *testing.T) {
 	if w := waited[killed.Process.Pid] / 1e9; w < 3*0.2*0.9 {
 		t.Errorf("three threads of a process that was killed waited for %.3f s in all", w)
 	}
-	if w := waited[child.Child] / 1e9; w < 0.5 || interrupted == 0 {
+	// What the kernel goes on with by itself after a stop (restart_syscall) is no futex call.
+	if w := waited[child.Child] / 1e9; w == 0 || interrupted == 0 {
 		t.Errorf("a traced process waited for %.3f s, and was interrupted %.0f times", w, interrupted)
 	}
 }
