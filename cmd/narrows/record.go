@@ -106,7 +106,8 @@ func (c *recordCommand) toSession(ctx context.Context, s streams, config collect
 		return err
 	}
 	alive := context.WithoutCancel(ctx)
-	rec, err := c.start(alive, config, recording.SessionSink{Writer: writer})
+	sink := recording.NewSessionSink(writer)
+	rec, err := c.start(alive, config, sink)
 	if err != nil {
 		return errors.Join(err, discard(alive, writer, err))
 	}
@@ -115,7 +116,7 @@ func (c *recordCommand) toSession(ctx context.Context, s streams, config collect
 	if work.notStarted != nil {
 		return errors.Join(work.notStarted, err, discard(alive, writer, work.notStarted))
 	}
-	err = errors.Join(err, writer.Finish(alive, outcome(errors.Join(err, work.interruption)), summary))
+	err = errors.Join(err, sink.Finish(alive, outcome(errors.Join(err, work.interruption)), summary))
 	fmt.Fprint(s.out, recording.Describe(summary))
 	if err != nil {
 		return err
