@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"path"
@@ -76,9 +77,9 @@ func (t *terminal) locks(d *waits.Document) {
 		return
 	}
 	t.line("Locks by how long threads waited for them, in %.1f s", d.Seconds)
-	t.line("     %s %s %s %s %s %s %s %s", pad("lock", 21), pad("kind", 17), padLeft("taken/waits", 13), padLeft("waited", 8), padLeft("median", 8), padLeft("99 %", 8), padLeft("longest", 8), padLeft("held", 8))
+	t.line("     %s %s %s %s %s %s %s %s", pad("lock", 20), pad("kind", 16), padLeft("taken/waits", 12), padLeft("waited", 8), padLeft("median", 8), padLeft("99 %", 8), padLeft("longest", 8), padLeft("held", 8))
 	for i, l := range busy[:min(shownLocks, len(busy))] {
-		t.line("  %2d %s %s %s %s %s %s %s %s", i+1, pad(lockName(l), 21), pad(lockKind(l), 17), padLeft(takenAndWaits(l), 13),
+		t.line("  %2d %s %s %s %s %s %s %s %s", i+1, pad(lockName(l), 20), pad(lockKind(l), 16), padLeft(takenAndWaits(l), 12),
 			padLeft(cpuTime(l.TotalNS-l.IdleNS), 8), padLeft(timeOrUnknown(l.P50NS), 8), padLeft(timeOrUnknown(l.P99NS), 8), padLeft(timeOrUnknown(l.MaxNS), 8), padLeft(timeOrUnknown(l.HeldNS), 8))
 	}
 	if more := int64(len(busy)-shownLocks) + d.LocksOmitted.Count; more > 0 {
@@ -193,10 +194,11 @@ func timeOrUnknown(ns *int64) string {
 // roleName names threads as people do: by the service or the process, and the thread
 // where that is called otherwise.
 func roleName(r waits.Role) string {
-	name := r.Service
-	if name == "" {
-		name = known(r.Process)
+	name := cmp.Or(r.Service, r.Process)
+	if name == "" && r.PID != 0 {
+		name = fmt.Sprintf("process %d", r.PID)
 	}
+	name = known(name)
 	if r.Thread != "" && r.Thread != r.Process {
 		name += "/" + r.Thread
 	}
@@ -213,12 +215,12 @@ func (t *terminal) chains(d *waits.Document) {
 		for i, h := range c.Hops {
 			text := fmt.Sprintf("%s waits for %s", roleName(h.Waiter), waitedFor(h))
 			if i == 0 {
-				t.wrapped("  "+padLeft(cpuTime(c.NS), 8)+" ", text)
+				t.hanging("  ", padLeft(cpuTime(c.NS), 8)+"  ", text)
 			} else {
-				t.wrapped("  "+padLeft(percent(h.Share), 8)+"   ", text)
+				t.hanging("  ", padLeft(percent(h.Share), 8)+"  ", text)
 			}
 		}
-		t.wrapped("  "+padLeft(percent(c.End.Share), 8)+"   ", ending(c))
+		t.hanging("  ", padLeft(percent(c.End.Share), 8)+"  ", ending(c))
 	}
 	t.line("")
 }

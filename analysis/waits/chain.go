@@ -11,6 +11,8 @@ const (
 	maxHops   = 16
 	// smallShare of a chain's first wait is not followed any further.
 	smallShare = 0.05
+	// leastStart is the part of the largest wait that the first wait of a chain is at least.
+	leastStart = 0.01
 )
 
 // arc is a wait of one role: for a lock, or for another role.
@@ -35,7 +37,7 @@ func (t *Tally) chains() []Chain {
 	list := []Chain{}
 	starts := g.starts()
 	for _, s := range starts {
-		if len(list) == maxChains {
+		if len(list) == maxChains || s.ns < leastStart*starts[0].ns {
 			break
 		}
 		c := g.follow(s.arc, s.ns)
@@ -137,6 +139,10 @@ func (w *walk) step(way arc) (next arc, more bool) {
 	} else {
 		choices = w.graph.choices(way.holder)
 	}
+	among := way.holder == way.waiter // threads of one name wait for each other
+	if among {
+		choices = slices.DeleteFunc(choices, func(c choice) bool { return c.way != nil && c.way.holder == way.waiter })
+	}
 	c, part := largest(choices)
 	if way.lock == "" && way.holder != (Role{}) {
 		hop.Holder = &way.holder
@@ -152,7 +158,7 @@ func (w *walk) step(way arc) (next arc, more bool) {
 	if way.lock != "" {
 		place = way.lock // threads of one name may hold what others of them wait for
 	}
-	if w.seen[place] {
+	if w.seen[place] && !among {
 		w.end(Cycle, doing{})
 		return arc{}, false
 	}

@@ -82,6 +82,19 @@ func TestEndsOfChains(t *testing.T) {
 	}
 }
 
+// Threads of one name that wait for each other lead to what else they do.
+func TestChainAmongThreadsOfOneName(t *testing.T) {
+	w := contended()
+	w.Edges = nil
+	for n := uint32(1); n <= 4; n++ {
+		w.Edges = append(w.Edges, EdgeSeen{EdgeKey{Waiter: vaultThread(n), Holder: vaultThread(n%4 + 1), State: "futex"}, 7, 7500e6, 500e6})
+	}
+	d := document(t, w)
+	if want := "worker-* -futex(1.00)-> worker-* no wait for a thread io in fsync (0.600)"; len(d.Chains) != 1 || tell(d.Chains[0]) != want {
+		t.Errorf("%v, want %s", tell(d.Chains[0]), want)
+	}
+}
+
 // Without lock-held, a lock leads to who ended the waits for it.
 func TestChainWithoutWhatHoldersDid(t *testing.T) {
 	w := contended()

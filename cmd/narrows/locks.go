@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/narrows-profiler/narrows/analysis/report"
@@ -52,6 +53,9 @@ func (c *locksCommand) Validate() error {
 		return fmt.Errorf("-o %s: locks makes a session folder; profiles to draw are in it", c.Output)
 	}
 	if len(c.Input) > 0 && c.Input[0] != "--" {
+		if len(c.Input) > 1 && strings.HasPrefix(c.Input[1], "-") {
+			return fmt.Errorf("%s stands after the session: flags come before it, as in narrows locks --json SESSION", c.Input[1])
+		}
 		if len(c.Input) > 1 {
 			return fmt.Errorf("%d sessions are named, and one is shown; a command to start comes after --", len(c.Input))
 		}
