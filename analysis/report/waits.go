@@ -16,6 +16,9 @@ const (
 	toldLocks   = 3
 	shownChains = 4
 	shownPlace  = 2
+	// leastTold is by how much less than for the first lock may have been waited for one
+	// of which more is told.
+	leastTold = 100
 )
 
 // Waits prints a document of waits as plain text of at most 100 columns: deadlocks first,
@@ -86,7 +89,9 @@ func (t *terminal) locks(d *waits.Document) {
 		t.line("     %s more in %s", count(more), waits.FileName)
 	}
 	for i, l := range busy[:min(toldLocks, len(busy))] {
-		t.lock(i+1, l, d)
+		if (l.TotalNS-l.IdleNS)*leastTold >= busy[0].TotalNS-busy[0].IdleNS {
+			t.lock(i+1, l, d)
+		}
 	}
 	t.line("")
 }

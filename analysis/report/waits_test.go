@@ -32,7 +32,8 @@ func waited() *waits.Document {
 				TopHolders:   []waits.Holder{{Role: worker, TID: 11, Function: to("cache_evict"), Share: 1}},
 				WhileHolding: []waits.Doing{{State: "io", Function: "fsync", Share: 0.71}, {State: "running", Function: "json_encode", Share: 0.22}, {State: "fault", Function: "copy", Share: 0.01}},
 			},
-			{ID: "kernel:inode.i_rwsem", Kind: "rwsem", Implementation: to("kernel"), Name: to("inode.i_rwsem"), Acquisitions: 3, Waits: 3, TotalNS: 5e6, Waiters: 2, Unavailable: map[string]string{"while_holding": "no sample was taken of a holder that others waited for"}},
+			{ID: "kernel:inode.i_rwsem", Kind: "rwsem", Implementation: to("kernel"), Name: to("inode.i_rwsem"), Acquisitions: 3, Waits: 3, TotalNS: 500e6, Waiters: 2, Unavailable: map[string]string{"while_holding": "no sample was taken of a holder that others waited for"}},
+			{ID: "10:0x78", Kind: "join", Acquisitions: 1, Waits: 1, TotalNS: 1e6},
 			{ID: "10:0x77", Kind: "condition variable", TotalNS: 9e9, IdleNS: 9e9},
 		},
 		Chains: []waits.Chain{
@@ -62,13 +63,14 @@ func TestWaitsOnATerminal(t *testing.T) {
 Locks by how long threads waited for them, in 10.0 s
      lock                 kind              taken/waits   waited   median     99 %  longest     held
    1 0x4a10               glibc mutex         800/1,000   30.0 s 300.0 ms    1.2 s    2.0 s    9.0 s
-   2 inode.i_rwsem        kernel rwsem              3/3   5.0 ms  unknown  unknown  unknown  unknown
+   2 inode.i_rwsem        kernel rwsem              3/3 500.0 ms  unknown  unknown  unknown  unknown
+   3 0x78                 join                      1/1   1.0 ms  unknown  unknown  unknown  unknown
   1 cache_evict of vault/worker-* holds 10:0x4a10 (glibc mutex in vault): 30.0 s of waiting in 10.0
     s by 4 threads
      while holding: 71.0 % asleep for a device in fsync, 22.0 % on CPU in json_encode
      waited: 90.0 % in cache_evict, 10.0 % in cache.(*Cache).get
      convoy: on average 3.3 threads queue while it is held, and they take turns
-  2 an unknown thread holds kernel:inode.i_rwsem (kernel rwsem): 5.0 ms of waiting in 10.0 s by 2
+  2 an unknown thread holds kernel:inode.i_rwsem (kernel rwsem): 500.0 ms of waiting in 10.0 s by 2
     threads
      what holders did meanwhile is unknown: no sample was taken of a holder that others waited for
 

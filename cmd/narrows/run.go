@@ -162,6 +162,9 @@ func (c *runCommand) conclude(s streams, dir string) error {
 		fmt.Fprintf(s.out, "flame graph %s/%s\n", dir, name)
 	}
 	fmt.Fprintf(s.out, "report      %s/%s\n", dir, report.FileName)
+	if d, _, err := readWaits(dir); err == nil && len(d.States) > 0 {
+		fmt.Fprintf(s.out, "waits       %s: narrows locks %s\n", report.WaitsInBrief(d), dir)
+	}
 	fmt.Fprintf(s.out, "next        go tool pprof -http=localhost:0 %s/%s\n", dir, session.CPU)
 	return flameErr
 }
