@@ -139,7 +139,7 @@ func (w *walk) step(way arc) (next arc, more bool) {
 	} else {
 		choices = w.graph.choices(way.holder)
 	}
-	among := way.holder == way.waiter // threads of one name wait for each other
+	among := way.lock == "" && way.holder == way.waiter // threads of one name wait for each other
 	if among {
 		choices = slices.DeleteFunc(choices, func(c choice) bool { return c.way != nil && c.way.holder == way.waiter })
 	}

@@ -95,6 +95,29 @@ func TestChainAmongThreadsOfOneName(t *testing.T) {
 	}
 }
 
+// Two threads of one name that wait for each other's locks.
+func TestChainOfADeadlock(t *testing.T) {
+	w := Window{Start: begin, End: begin.Add(10 * time.Second), Locks: []LockSeen{{ID: "10:0x1"}, {ID: "10:0x2"}}}
+	hold, blame := held(), contention()
+	for n, lock := range map[uint32]string{1: "10:0x1", 2: "10:0x2"} {
+		labels := fmt.Sprintf("process=vault thread=worker-%d pid#10 tid#%d state=futex lock=10:0x%d", n, 10+n, 3-n)
+		hold.add("k:futex_do_wait ___pthread_mutex_lock transfer worker start_thread", labels, 10e9)
+		blame.add("[no-stack]", labels, 1, 10e9)
+		w.Edges = append(w.Edges, EdgeSeen{EdgeKey{Waiter: vaultThread(n), Holder: vaultThread(3 - n), State: "futex", Lock: lock}, 1, 10e9, 10e9})
+	}
+	for _, f := range blame.p.Function {
+		f.Name = "[no stack: not taken]"
+	}
+	w.LockHeld, w.LockBlame = hold.p, blame.p
+	d := document(t, w)
+	if want := "worker-* -futex 10:0x1(1.00)-> worker-* -futex 10:0x2(1.00)-> worker-* -futex 10:0x1(1.00)-> worker-* cycle"; len(d.Chains) != 1 || tell(d.Chains[0]) != want {
+		t.Errorf("%s, want %s", tell(d.Chains[0]), want)
+	}
+	if h := d.Locks[0].TopHolders[0]; h.Function != nil {
+		t.Errorf("a stack that was not taken lets the lock go in %s", *h.Function)
+	}
+}
+
 // Without lock-held, a lock leads to who ended the waits for it.
 func TestChainWithoutWhatHoldersDid(t *testing.T) {
 	w := contended()

@@ -39,6 +39,7 @@ func TestPlaceOfAWait(t *testing.T) {
 	for stack, want := range map[string]string{
 		"k:io_schedule __internal_syscall_cancel __GI_fsync flush_log main":                     "fsync",
 		"k:io_schedule internal/runtime/syscall.Syscall6 syscall.Syscall syscall.Fsync os.sync": "syscall.Fsync",
+		"k:do_nanosleep __clock_nanosleep usleep client":                                        "clock_nanosleep",
 		"k:sk_wait_data __libc_recv fetch":                                                      "recv",
 	} {
 		if got := did("io", lexicon{}.stack(contention().add(stack, "", 1, 1).p.Sample[0])); got != want {

@@ -121,7 +121,8 @@ func site(stack []call) string {
 func callee(stack []call) string {
 	for _, c := range user(stack) {
 		if !c.gate {
-			return strings.TrimPrefix(strings.TrimPrefix(c.name, "__GI_"), "__libc_")
+			name := strings.TrimPrefix(strings.TrimPrefix(c.name, "__GI_"), "__libc_")
+			return strings.TrimPrefix(strings.TrimPrefix(name, "__"), "libc_")
 		}
 	}
 	return site(stack)

@@ -163,7 +163,7 @@ func (t *Tally) addWaiters(p *profile.Profile) {
 func (t *Tally) addHolders(p *profile.Profile) {
 	t.eachOfLock(p, func(l *lockSum, s *profile.Sample, a amount) {
 		function := ""
-		if stack := t.known.stack(s); len(stack) > 0 {
+		if stack := t.known.stack(s); len(stack) > 0 && !strings.HasPrefix(stack[0].name, "[no stack") {
 			function = site(stack)
 		}
 		l.blamed.add(blamed{threadOf(s), function}, a)
