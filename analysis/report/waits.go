@@ -134,7 +134,7 @@ func (t *terminal) lock(n int, l *waits.Lock, d *waits.Document) {
 	}
 	for _, c := range d.Convoys {
 		if c.Lock == l.ID {
-			t.wrapped("     ", fmt.Sprintf("%s: on average %.1f threads queue while it is held, and they take turns", t.emphasis("convoy"), c.Queue))
+			t.line("     %s: on average %.1f threads queue while it is held, and they take turns", t.emphasis("convoy"), c.Queue)
 		}
 	}
 }
@@ -160,8 +160,11 @@ func doing(state, function string) string {
 	if verb == "" {
 		verb = "asleep in"
 	}
-	if function == "" {
+	switch {
+	case function == "":
 		return strings.TrimSuffix(verb, " in")
+	case strings.HasPrefix(function, "[") && strings.HasSuffix(function, "]") && strings.Contains(function, " "):
+		return strings.Trim(function, "[]") // a remark, not a function
 	}
 	return verb + " " + brief(function)
 }

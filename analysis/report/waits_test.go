@@ -30,7 +30,7 @@ func waited() *waits.Document {
 				P50NS: to(int64(300e6)), P99NS: to(int64(1200e6)), MaxNS: to(int64(2e9)), HeldNS: to(int64(9e9)), Waiters: 4,
 				TopWaiters:   []waits.Waiter{{Function: "cache_evict", Share: 0.9}, {Function: "example.org/vault/cache.(*Cache).get", Share: 0.1}},
 				TopHolders:   []waits.Holder{{Role: worker, TID: 11, Function: to("cache_evict"), Share: 1}},
-				WhileHolding: []waits.Doing{{State: "io", Function: "fsync", Share: 0.71}, {State: "running", Function: "json_encode", Share: 0.22}, {State: "fault", Function: "copy", Share: 0.01}},
+				WhileHolding: []waits.Doing{{State: "io", Function: "fsync", Share: 0.71}, {State: "running", Function: "json_encode", Share: 0.22}, {State: "runnable", Function: "[let go, the next had no CPU]", Share: 0.05}, {State: "fault", Function: "copy", Share: 0.01}},
 			},
 			{ID: "kernel:inode.i_rwsem", Kind: "rwsem", Implementation: to("kernel"), Name: to("inode.i_rwsem"), Acquisitions: 3, Waits: 3, TotalNS: 500e6, Waiters: 2, Unavailable: map[string]string{"while_holding": "no sample was taken of a holder that others waited for"}},
 			{ID: "10:0x78", Kind: "join", Acquisitions: 1, Waits: 1, TotalNS: 1e6},
@@ -67,7 +67,8 @@ Locks by how long threads waited for them, in 10.0 s
    3 0x78                 join                      1/1   1.0 ms  unknown  unknown  unknown  unknown
   1 cache_evict of vault/worker-* holds 10:0x4a10 (glibc mutex in vault): 30.0 s of waiting in 10.0
     s by 4 threads
-     while holding: 71.0 % asleep for a device in fsync, 22.0 % on CPU in json_encode
+     while holding: 71.0 % asleep for a device in fsync, 22.0 % on CPU in json_encode, 5.0 % let go,
+       the next had no CPU
      waited: 90.0 % in cache_evict, 10.0 % in cache.(*Cache).get
      convoy: on average 3.3 threads queue while it is held, and they take turns
   2 an unknown thread holds kernel:inode.i_rwsem (kernel rwsem): 500.0 ms of waiting in 10.0 s by 2
@@ -95,7 +96,7 @@ Where threads waited, in all threads' time
 		}
 	}
 	b.Reset()
-	if err := report.Waits(&b, waited(), true); err != nil || !strings.HasPrefix(b.String(), "\x1b[1;31mDEADLOCK\x1b[0m of") || strings.Contains(b.String(), "[2J\x1b") {
+	if err := report.Waits(&b, waited(), true); err != nil || !strings.HasPrefix(b.String(), "\x1b[1;31mDEADLOCK\x1b[0m of") || !strings.Contains(b.String(), "\x1b[1;31mconvoy\x1b[0m: on") {
 		t.Errorf("with colour: %q, %v", b.String(), err)
 	}
 }
