@@ -2,6 +2,7 @@ package waits
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -70,6 +71,7 @@ func (t *Tally) graph() *graph {
 		}
 		g.arcs[way] += a.ns
 	}
+	g.dropTwice()
 	for way := range g.arcs {
 		g.of[way.waiter] = append(g.of[way.waiter], way)
 		if way.lock != "" {
@@ -77,6 +79,19 @@ func (t *Tally) graph() *graph {
 		}
 	}
 	return g
+}
+
+// dropTwice drops what is known of kernel locks by wake-ups alone where the locks are known
+// too: these are the same seconds.
+func (g *graph) dropTwice() {
+	const state = "lock"
+	known := map[Role]bool{}
+	for way := range g.arcs {
+		if way.state == state && way.lock != "" {
+			known[way.waiter] = true
+		}
+	}
+	maps.DeleteFunc(g.arcs, func(way arc, _ float64) bool { return way.state == state && way.lock == "" && known[way.waiter] })
 }
 
 type start struct {

@@ -129,6 +129,15 @@ func TestChainWithoutWhatHoldersDid(t *testing.T) {
 	}
 }
 
+// A wait for a lock of the kernel is known by the lock and by the wake-up: once in a chain.
+func TestKernelLocksCountOnce(t *testing.T) {
+	w := Window{Start: begin, End: begin.Add(10 * time.Second), Edges: []EdgeSeen{edge("a", "b", "lock", "kernel:inode.i_rwsem", 2e9), edge("a", "b", "lock", "", 2e9), edge("a", "b", "pipe", "", 1e9)}}
+	d := document(t, w)
+	if len(d.Chains) != 2 || d.Chains[0].Hops[0].Lock == nil || d.Chains[1].Hops[0].State != "pipe" || len(d.Edges) != 3 {
+		t.Errorf("%+v", d.Chains)
+	}
+}
+
 // Waits with nothing to do lead nowhere.
 func TestIdleWaitsBeginNoChain(t *testing.T) {
 	b := offCPU().add("k:ep_poll epoll_wait loop main _start", "state=poll process=a thread=a pid#97 tid#97", 1, 9e9)

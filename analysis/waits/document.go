@@ -105,7 +105,8 @@ type Doing struct {
 	Share    float64 `json:"share"`
 }
 
-// Edge is how long one thread waited for another.
+// Edge is how long one thread waited for another. A wait for a lock of the kernel may be in
+// two: one by the lock, one by the wake-up.
 type Edge struct {
 	Waiter Thread `json:"waiter"`
 	// Holder is who ended the waits, or held the lock; null if nobody is known.
