@@ -121,6 +121,10 @@ func quantile(l *lockSum, q float64) int64 {
 
 // kind says what a lock is by its waiting stacks, else by what its recorder knew.
 func (d *Lock) kind(l *lockSum) {
+	if strings.HasPrefix(l.ID, "kernel:") { // whatever called the kernel
+		d.Implementation = text("kernel")
+		return
+	}
 	if kinds := l.kinds.ordered(func(a, b what) int {
 		return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.implementation, b.implementation))
 	}); len(kinds) > 0 {
@@ -128,8 +132,6 @@ func (d *Lock) kind(l *lockSum) {
 		return
 	}
 	switch {
-	case strings.HasPrefix(l.ID, "kernel:"):
-		d.Implementation = text("kernel")
 	case strings.Contains(l.ID, ":go:"):
 		d.Implementation = text("Go")
 	default:

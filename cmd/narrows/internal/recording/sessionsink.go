@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/analysis/waits"
@@ -84,7 +85,22 @@ func waitsOf(w collector.Window) waits.Window {
 			Waits:   e.Waits, NS: e.Total, LongestNS: e.Longest,
 		})
 	}
+	for _, c := range w.Deadlocks {
+		seen.Deadlocks = append(seen.Deadlocks, deadlockSeen(c))
+	}
 	return seen
+}
+
+// deadlockSeen is a circle, which has been closed since the last of its threads waits.
+func deadlockSeen(c lock.Cycle) waits.DeadlockSeen {
+	var d waits.DeadlockSeen
+	var since uint64
+	for _, m := range c {
+		d.Members = append(d.Members, waits.Member{Thread: thread(m.Waiter), Lock: m.Lock.ID})
+		since = max(since, m.Since)
+	}
+	d.Since = time.Now().Add(-time.Duration(collector.Now() - since))
+	return d
 }
 
 // outcomes are how waits end, as waits.json has them.
