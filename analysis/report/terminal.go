@@ -49,18 +49,25 @@ func (t *terminal) line(format string, arguments ...any) {
 
 // wrapped prints a sentence, broken between words; further lines are indented
 // by two more.
-func (t *terminal) wrapped(indent, text string) {
-	line := indent
+func (t *terminal) wrapped(indent, text string) { t.hanging(indent, "", text) }
+
+// hanging is wrapped with something in front of the first line, below which the others
+// are indented.
+func (t *terminal) hanging(indent, front, text string) {
+	line := indent + front
+	begun := false
 	for word := range strings.FieldsSeq(clean(text)) {
-		word = shorten(word, columns-len(indent)-2)
-		if strings.TrimSpace(line) != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > columns {
+		word = shorten(word, columns-utf8.RuneCountInString(indent+front)-2)
+		if begun && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > columns {
 			t.line("%s", line)
-			line = indent + "  "
+			line = indent + strings.Repeat(" ", utf8.RuneCountInString(front)) + "  "
+			begun = false
 		}
-		if strings.TrimSpace(line) != "" {
+		if begun {
 			line += " "
 		}
 		line += word
+		begun = true
 	}
 	t.line("%s", line)
 }

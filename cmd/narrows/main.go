@@ -23,6 +23,7 @@ import (
 type commands struct {
 	Run       runCommand       `cmd:"" help:"Drive the services, profile the machine, rank what holds them back: the main job."`
 	Record    recordCommand    `cmd:"" help:"Profile what runs: everything, a process, a cgroup, or a command."`
+	Locks     locksCommand     `cmd:"" help:"Say for which locks threads wait, who holds those, and what that one does meanwhile."`
 	Bench     benchCommand     `cmd:"" help:"Run benchmarks against a service, without profiling."`
 	Flame     flameCommand     `cmd:"" help:"Draw a flame graph of a pprof file or a session."`
 	Symbolize symbolizeCommand `cmd:"" help:"Name the functions of a pprof file, also of one from another host."`

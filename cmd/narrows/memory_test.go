@@ -89,7 +89,7 @@ func deepSession(stacks int, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := recordDeep(ctx, stacks, start, recording.SessionSink{Writer: writer}); err != nil {
+	if err := recordDeep(ctx, stacks, start, recording.NewSessionSink(writer)); err != nil {
 		return err
 	}
 	summary := session.Summary{End: start.Add(time.Hour), Services: []session.Service{{Name: "ryot", PID: 1}, {Name: "agents", PID: 2}}}

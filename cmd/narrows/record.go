@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/narrows-profiler/narrows/analysis/report"
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/cmd/narrows/internal/recording"
 	"github.com/narrows-profiler/narrows/collector"
@@ -56,6 +57,19 @@ func validRecording(frequency int, window time.Duration) error {
 }
 
 func (c *recordCommand) Run(ctx context.Context, s streams) error {
+	return c.run(ctx, s, func(summary session.Summary, dir string) error {
+		fmt.Fprint(s.out, recording.Describe(summary))
+		if d, _, err := readWaits(dir); err == nil && len(d.States) > 0 {
+			fmt.Fprintf(s.out, "waits       %s\n", report.WaitsInBrief(d))
+		}
+		fmt.Fprintf(s.out, "\nwritten to  %s\nnext        go tool pprof -top %[1]s/%s\n            narrows flame %[1]s\n", dir, session.CPU)
+		fmt.Fprintf(s.out, "            narrows locks %s\n", dir)
+		return nil
+	})
+}
+
+// run records, and lets show say how a recording into a session went.
+func (c *recordCommand) run(ctx context.Context, s streams, show func(summary session.Summary, dir string) error) error {
 	boundMemory()
 	if len(c.Command) > 0 && c.Command[0] == "--" {
 		c.Command = c.Command[1:]
@@ -70,7 +84,7 @@ func (c *recordCommand) Run(ctx context.Context, s streams) error {
 	if recording.IsFile(c.Output) {
 		return c.toFile(ctx, s, config)
 	}
-	return c.toSession(ctx, s, config)
+	return c.toSession(ctx, s, config, show)
 }
 
 func (c *recordCommand) config() (collector.Config, error) {
@@ -100,13 +114,14 @@ func (c *recordCommand) config() (collector.Config, error) {
 }
 
 // toSession records into a session folder.
-func (c *recordCommand) toSession(ctx context.Context, s streams, config collector.Config) error {
+func (c *recordCommand) toSession(ctx context.Context, s streams, config collector.Config, show func(session.Summary, string) error) error {
 	writer, err := newSession(c.Output, config)
 	if err != nil {
 		return err
 	}
 	alive := context.WithoutCancel(ctx)
-	rec, err := c.start(alive, config, recording.SessionSink{Writer: writer})
+	sink := recording.NewSessionSink(writer)
+	rec, err := c.start(alive, config, sink)
 	if err != nil {
 		return errors.Join(err, discard(alive, writer, err))
 	}
@@ -115,12 +130,14 @@ func (c *recordCommand) toSession(ctx context.Context, s streams, config collect
 	if work.notStarted != nil {
 		return errors.Join(work.notStarted, err, discard(alive, writer, work.notStarted))
 	}
-	err = errors.Join(err, writer.Finish(alive, outcome(errors.Join(err, work.interruption)), summary))
-	fmt.Fprint(s.out, recording.Describe(summary))
+	err = errors.Join(err, sink.Finish(alive, outcome(errors.Join(err, work.interruption)), summary))
 	if err != nil {
+		fmt.Fprint(s.out, recording.Describe(summary))
 		return err
 	}
-	fmt.Fprintf(s.out, "\nwritten to  %s\nnext        go tool pprof -top %[1]s/%s\n            narrows flame %[1]s\n", writer.Path(), session.CPU)
+	if err := show(summary, writer.Path()); err != nil {
+		return errors.Join(err, work.result())
+	}
 	return work.result()
 }
 

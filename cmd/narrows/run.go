@@ -104,7 +104,8 @@ func (c *runCommand) calibration(ctx context.Context, s streams) (trust session.
 // recording there is none.
 func (c *runCommand) recordPlan(ctx context.Context, s streams, runner *plan.Runner, config collector.Config, writer *session.Writer, trust session.Summary) (recorded bool, err error) {
 	alive := context.WithoutCancel(ctx)
-	rec, err := recording.Start(alive, config, recording.SessionSink{Writer: writer}, recording.WithIndexes(c.cacheFlags.open))
+	sink := recording.NewSessionSink(writer)
+	rec, err := recording.Start(alive, config, sink, recording.WithIndexes(c.cacheFlags.open))
 	if err != nil {
 		return false, errors.Join(err, discard(alive, writer, err))
 	}
@@ -131,7 +132,7 @@ func (c *runCommand) recordPlan(ctx context.Context, s streams, runner *plan.Run
 	watch.describe(&summary, runner)
 	summary.Calibration, summary.Warnings = trust.Calibration, append(trust.Warnings, summary.Warnings...)
 	err = errors.Join(err, runErr)
-	return true, errors.Join(err, writer.Finish(alive, outcome(err), summary))
+	return true, errors.Join(err, sink.Finish(alive, outcome(err), summary))
 }
 
 // conclude ranks the session, writes the reports, and prints the summary and where
@@ -161,6 +162,9 @@ func (c *runCommand) conclude(s streams, dir string) error {
 		fmt.Fprintf(s.out, "flame graph %s/%s\n", dir, name)
 	}
 	fmt.Fprintf(s.out, "report      %s/%s\n", dir, report.FileName)
+	if d, _, err := readWaits(dir); err == nil && len(d.States) > 0 {
+		fmt.Fprintf(s.out, "waits       %s: narrows locks %s\n", report.WaitsInBrief(d), dir)
+	}
 	fmt.Fprintf(s.out, "next        go tool pprof -http=localhost:0 %s/%s\n", dir, session.CPU)
 	return flameErr
 }

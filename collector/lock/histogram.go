@@ -1,6 +1,9 @@
 package lock
 
-import "math/bits"
+import (
+	"iter"
+	"math/bits"
+)
 
 // Histogram counts lengths in ns. Its classes are as wide as 1/16 of what they hold, so
 // that quantiles are off by 3 % at most. The zero value is empty.
@@ -58,6 +61,17 @@ func (h *Histogram) Merge(other *Histogram) {
 
 // Total is the sum of the weights.
 func (h *Histogram) Total() float64 { return h.total }
+
+// Lengths gives the middle of each class with a length in it, and how many those are.
+func (h *Histogram) Lengths() iter.Seq2[uint64, float64] {
+	return func(yield func(uint64, float64) bool) {
+		for c, n := range h.counts {
+			if !yield(middle(c), n) {
+				return
+			}
+		}
+	}
+}
 
 // Longest is the greatest length.
 func (h *Histogram) Longest() uint64 { return h.longest }

@@ -1,35 +1,17 @@
 package recording
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/narrows-profiler/narrows/analysis/session"
-	"github.com/narrows-profiler/narrows/collector"
 )
-
-// SessionSink writes windows into a session folder.
-type SessionSink struct{ Writer *session.Writer }
-
-// Window writes one window's profiles.
-func (s SessionSink) Window(ctx context.Context, w collector.Window) error {
-	window := session.Window{Index: w.Index, Start: w.Start, End: w.End}
-	for _, signal := range slices.Sorted(maps.Keys(w.Profiles)) {
-		if err := s.Writer.WriteWindow(ctx, window, session.ProfileFile(string(signal)), w.Profiles[signal]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // CheckWritable tells before a recording whether its file can be written after it:
 // the folder has to exist and to take files, and the name must not be a folder's.

@@ -169,6 +169,9 @@ func TestMain(m *testing.M) {
 	case "leaves":
 		goLeaves()
 		return
+	case "server":
+		idleServer()
+		return
 	}
 	os.Exit(m.Run())
 }
