@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	held  = 20 * time.Millisecond
+	held  = 50 * time.Millisecond
 	times = 5
 )
 
@@ -49,11 +49,14 @@ func target() {
 	for range times {
 		lock.Lock()
 		var done sync.WaitGroup
+		started := make(chan bool)
 		done.Go(func() {
+			close(started)
 			lock.Lock()
 			counted++
 			lock.Unlock()
 		})
+		<-started
 		time.Sleep(held)
 		lock.Unlock()
 		done.Wait()
@@ -122,7 +125,7 @@ func TestWatcher(t *testing.T) {
 		if !ok {
 			t.Errorf("nothing is known of %+v", e)
 		}
-		if what.Kind != "sync.Mutex" || e.Length() < uint64(held*3/4) {
+		if what.Kind != "sync.Mutex" || e.Length() < uint64(held/2) {
 			continue
 		}
 		waits++
