@@ -35,6 +35,8 @@ enum counter {
 	COUNTER_FUTEX_UNTRACKED,       /* a futex call was not followed: no memory for its thread's state */
 	COUNTER_FUTEX_UNREADABLE,      /* the word that names a lock's owner could not be read */
 	COUNTER_FUTEX_FULL,            /* a wait was not counted with its lock: too many locks */
+	COUNTER_GO_WAIT_FULL,          /* a goroutine's wait was not followed: too many wait */
+	COUNTER_GO_STACK_UNREADABLE,   /* a goroutine's stack could not be found */
 	COUNTER_MAX,
 };
 
@@ -45,6 +47,7 @@ enum event_kind {
 	EVENT_STACK,        /* a stack that later events name by its id */
 	EVENT_WAIT,         /* a thread waited, and runs again */
 	EVENT_CONTENTION,   /* a lock of the kernel was waited for */
+	EVENT_GO_WAIT,      /* a goroutine waited, and was made ready */
 };
 
 /* Every event starts like this, so that one reader serves all. */

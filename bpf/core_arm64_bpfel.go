@@ -77,7 +77,9 @@ const (
 	CoreCounterCOUNTER_FUTEX_UNTRACKED        CoreCounter = 19
 	CoreCounterCOUNTER_FUTEX_UNREADABLE       CoreCounter = 20
 	CoreCounterCOUNTER_FUTEX_FULL             CoreCounter = 21
-	CoreCounterCOUNTER_MAX                    CoreCounter = 22
+	CoreCounterCOUNTER_GO_WAIT_FULL           CoreCounter = 22
+	CoreCounterCOUNTER_GO_STACK_UNREADABLE    CoreCounter = 23
+	CoreCounterCOUNTER_MAX                    CoreCounter = 24
 )
 
 type CoreEventHeader struct {
@@ -96,6 +98,7 @@ const (
 	CoreEventKindEVENT_STACK        CoreEventKind = 4
 	CoreEventKindEVENT_WAIT         CoreEventKind = 5
 	CoreEventKindEVENT_CONTENTION   CoreEventKind = 6
+	CoreEventKindEVENT_GO_WAIT      CoreEventKind = 7
 )
 
 type CoreFutexCallFlag uint32

@@ -19,3 +19,4 @@ package bpf
 //go:generate go tool bpf2go -target amd64,arm64 Asleep asleep.bpf.c
 //go:generate go tool bpf2go -target amd64,arm64 Contention contention.bpf.c
 //go:generate go tool bpf2go -target amd64,arm64 -type lock_record Futex futex.bpf.c
+//go:generate go tool bpf2go -target amd64,arm64 -type go_wait_event -type go_target -type go_hits -type goroutine -type parked GoLock golock.bpf.c

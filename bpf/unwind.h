@@ -123,12 +123,12 @@ static __always_inline void check_exec(struct stack *stack)
 /* An epoch is 8.6 s. */
 #define EPOCH_SHIFT 33
 
-static __always_inline void begin_walk(struct unwind_walk *walk, const struct user_registers *regs, __u64 time)
+static __always_inline void begin_walk_at(struct unwind_walk *walk, __u64 pc, __u64 sp, __u64 fp, __u64 link, __u64 time)
 {
-	walk->pc = REGISTERS_IP(regs);
-	walk->sp = REGISTERS_SP(regs);
-	walk->fp = REGISTERS_FP(regs);
-	walk->link = REGISTERS_LINK(regs);
+	walk->pc = pc;
+	walk->sp = sp;
+	walk->fp = fp;
+	walk->link = link;
 	walk->epoch = time >> EPOCH_SHIFT;
 	walk->salt = (walk->version + ((__u64)walk->epoch << 40)) * 0xc2b2ae3d27d4eb4full;
 	walk->context = 0;
@@ -139,6 +139,11 @@ static __always_inline void begin_walk(struct unwind_walk *walk, const struct us
 	walk->window_size = 0;
 	walk->window_address = 0;
 	walk->result = UNWIND_TOO_DEEP;
+}
+
+static __always_inline void begin_walk(struct unwind_walk *walk, const struct user_registers *regs, __u64 time)
+{
+	begin_walk_at(walk, REGISTERS_IP(regs), REGISTERS_SP(regs), REGISTERS_FP(regs), REGISTERS_LINK(regs), time);
 }
 
 /* Set beside the result of begin_user where the task runs 32-bit code. */
@@ -211,6 +216,33 @@ static __always_inline void unwind_user_at_entry(struct unwind_walk *walk, struc
 						 const struct thread_identity *thread, __u64 time)
 {
 	unwind_user_from(walk, stack, now, thread, time, true);
+}
+
+/*
+ * Fills stack with the frames from some registers on: the current thread's where leaf is
+ * set, else those of something in its process that does not run, a goroutine, as they were
+ * saved when it stopped: pc is behind the call in which it did.
+ */
+static __always_inline void unwind_user_at(struct unwind_walk *walk, struct stack *stack, __u64 pc, __u64 sp, __u64 fp, __u64 link, bool leaf,
+					   const struct thread_identity *thread, __u64 time)
+{
+	struct unwind_context context = { .walk = walk, .stack = stack };
+
+	stack->memory = false;
+	stack->file = 0;
+	find_process(walk, thread);
+	begin_walk_at(walk, pc, sp, fp, link, time);
+	walk->leaf = leaf;
+	stack->version = walk->version;
+	stack->frames[0] = pc;
+	stack->user_frames = 1;
+	if (walk->version)
+		bpf_loop(MAX_USER_FRAMES / STEPS_AT_ONCE + 1, unwind_each, &context, 0);
+	else
+		walk->result = UNWIND_NO_PROCESS;
+	stack->unwind = walk->result;
+	if (walk->result == UNWIND_NO_TABLE)
+		stack->file = walk->file;
 }
 
 /* Puts the kernel's own walk behind the user frames, where the kernel was interrupted. */

@@ -16,6 +16,8 @@
 //	collector/unwind      what the kernel's walker of user stacks goes by
 //	collector/cpu         the CPU sampler
 //	collector/wait        where threads wait, and who ends it
+//	collector/golock      where goroutines wait, by probes in Go programs
+//	collector/probesite   where in a function a probe is put
 //	collector/lock        which locks were waited for, and who held them
 //	collector/kernellock  those of the kernel
 //	collector/futex       locks of user space, from futex calls
@@ -100,7 +102,11 @@ type Collector struct {
 	futexErr error          // why not, if waits are recorded
 	// kernelLocks is how the kernel's locks are watched, nil if waits are not recorded.
 	kernelLocks *kernelLocks
-	events      *ringbuf.Reader
+	// goroutines is nil if their waits are not recorded; goroutinesErr is why not, if they
+	// were wanted.
+	goroutines    *goroutines
+	goroutinesErr error
+	events        *ringbuf.Reader
 
 	queue    replay.Queue[any]
 	timeline replay.Timeline
@@ -180,6 +186,9 @@ func (c *Collector) open() error {
 	}
 	c.replayer = c.newReplayer(scanned)
 	if err = c.openWaits(); err != nil {
+		return err
+	}
+	if err = c.openGoroutines(scanned); err != nil {
 		return err
 	}
 	return c.mark(scheduled)
@@ -284,12 +293,14 @@ func (c *Collector) MarkAt(time uint64, benchmark, phase string) {
 // Service names a process and its descendants, present and future, as a service.
 func (c *Collector) Service(name string, pid int) {
 	c.queue.Push(accounting.Monotonic(), assignment{uint32(pid), process.Assignment{Service: name}})
+	c.probe(uint32(pid))
 }
 
 // Select keeps the samples of a process started after the given time (see Now),
 // and of its descendants.
 func (c *Collector) Select(pid int, startedAfter uint64) {
 	c.queue.Push(startedAfter, assignment{uint32(pid), process.Assignment{Selected: true}})
+	c.probe(uint32(pid))
 }
 
 // Now is the present time on the clock of all events, CLOCK_MONOTONIC in ns.
@@ -316,6 +327,7 @@ func (c *Collector) Supplement(m *profile.Mapping) (io.ReaderAt, int64, error) {
 // Stop ends the recording, delivers the last window, detaches everything and says
 // how it went. The files that Binary gives stay open until Close.
 func (c *Collector) Stop() (Report, error) {
+	c.waiting()
 	err := c.mark(last)
 	if c.waits != nil {
 		err = errors.Join(err, c.kernelLocks.stop(), c.waits.Stop())
@@ -323,6 +335,7 @@ func (c *Collector) Stop() (Report, error) {
 	if c.futexes != nil {
 		err = errors.Join(err, c.futexes.Stop())
 	}
+	err = errors.Join(err, c.goroutines.stop())
 	err = errors.Join(err, c.sampler.Stop(), c.events.Flush())
 	c.stop()
 	c.readers.Wait()
@@ -339,8 +352,7 @@ func (c *Collector) Stop() (Report, error) {
 func (c *Collector) Close() error { return c.close() }
 
 func (c *Collector) close() error {
-	var failures []error
-	failures = append(failures, c.kernelLocks.close())
+	failures := []error{c.kernelLocks.close(), c.goroutines.close()}
 	if c.futexes != nil {
 		failures = append(failures, c.futexes.Close())
 	}

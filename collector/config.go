@@ -22,6 +22,10 @@ type Config struct {
 	// Kernel names the kernel's functions, by which waits are told apart; nil if nobody
 	// can.
 	Kernel wait.Names
+	// MaxSlowdown is what probes may add to the CPU time that a program takes, as a share
+	// of it: where goroutines wait is learnt from probes in the processes that are
+	// selected or services. 0 is the default of 10 %, below 0 there are no probes.
+	MaxSlowdown float64
 	// Selection restricts what is kept; the whole machine is watched all the same.
 	Selection Selection
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/narrows-profiler/narrows/bpf"
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/golock"
 	"github.com/narrows-profiler/narrows/collector/kernellock"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/collector/process"
@@ -88,6 +89,11 @@ func (c *Collector) event(record []byte, memories map[int]*unwind.Memory) {
 				c.queue.Push(event.Time, event)
 				return
 			}
+		case bpf.CoreEventKindEVENT_GO_WAIT:
+			if event, err := golock.Decode(record); err == nil {
+				c.queue.Push(event.Time, event)
+				return
+			}
 		}
 	}
 	c.mu.Lock()
@@ -152,6 +158,9 @@ func (c *Collector) readBatch() error {
 	if len(events) > 0 || c.tracker.Waits() {
 		slices.SortStableFunc(events, func(a, b unwind.Event) int { return cmp.Compare(a.Time, b.Time) })
 		c.tracker.Apply(number, events)
+		if c.goroutines != nil {
+			c.goroutines.apply(events)
+		}
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/futex"
+	"github.com/narrows-profiler/narrows/collector/golock"
 	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/kernellock"
 	"github.com/narrows-profiler/narrows/collector/process"
@@ -76,7 +77,8 @@ type replayer struct {
 	names     jitNames // nil if no code is named that programs made
 	wall      func(monotonic uint64) time.Time
 
-	offCPU *offCPU // nil if waits are not recorded
+	offCPU  *offCPU  // nil if waits are not recorded
+	goWaits *goWaits // nil if those of goroutines are not
 
 	index     int
 	opened    *boundary // nil before the first boundary and after the last
@@ -102,6 +104,10 @@ func (r *replayer) release(before uint64) {
 			r.lockRelease(e)
 		case lockSums:
 			r.lockSums(e)
+		case golock.Event:
+			r.goWait(e)
+		case golock.Waiting:
+			r.goWaiting(e)
 		case nextGeneration:
 			r.openLockWaits(time)
 			r.offCPU.stacks.NextGeneration()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/golock"
 	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/kernellock"
 	"github.com/narrows-profiler/narrows/collector/process"
@@ -50,10 +51,14 @@ type Report struct {
 	KernelLocksErr error
 	// FutexRuns and FutexTime are those of the programs that tell locks of user space;
 	// FutexErr is why these were not told apart, if waits were recorded.
-	FutexRuns  uint64
-	FutexTime  time.Duration
-	FutexErr   error
-	Unreadable []int // processes whose mappings could not be read at the start
+	FutexRuns uint64
+	FutexTime time.Duration
+	FutexErr  error
+	// GoTargets are the Go programs that were probed, or could not be, and why not;
+	// GoTargetsErr is why none was.
+	GoTargets    []golock.Target
+	GoTargetsErr error
+	Unreadable   []int // processes whose mappings could not be read at the start
 }
 
 // Unwinding counts how the stacks ended that began in one file. The file without a
@@ -100,6 +105,7 @@ func (c *Collector) report() (Report, error) {
 		Loss{"user space", "event came too late to be ordered", c.queue.Late()},
 	)
 	r.JIT = c.jit.Counts()
+	c.reportGoroutines(&r)
 	if r.ProgramRuns, r.ProgramTime, err = c.sampler.Cost(); err != nil {
 		return r, err
 	}

@@ -26,6 +26,7 @@ type recordCommand struct {
 	Cgroup    []string      `help:"Keep only what runs in this cgroup (v2) and those beneath it, by its path."`
 	Window    time.Duration `default:"10s" help:"Length of the windows a session is made of."`
 	cacheFlags
+	probeFlags
 	// Nobody is asked unless a URL is given: the question tells what runs here.
 	Debuginfod []string `placeholder:"URL" help:"Fetch debug files that this host does not have from this debuginfod server."`
 
@@ -47,6 +48,9 @@ goes on without it.`
 func (c *recordCommand) Validate() error {
 	if c.Duration < 0 {
 		return fmt.Errorf("a duration of %v is over before it begins", c.Duration)
+	}
+	if err := c.probeFlags.validate(); err != nil {
+		return err
 	}
 	return validRecording(c.Frequency, c.Window)
 }
@@ -88,7 +92,7 @@ func (c *recordCommand) run(ctx context.Context, s streams, show func(summary se
 }
 
 func (c *recordCommand) config() (collector.Config, error) {
-	config := collector.Config{Frequency: c.Frequency, Window: c.Window, Waits: !recording.IsFile(c.Output)}
+	config := collector.Config{Frequency: c.Frequency, Window: c.Window, Waits: !recording.IsFile(c.Output), MaxSlowdown: c.share()}
 	for _, pid := range c.PID {
 		if err := unix.Kill(pid, 0); pid <= 0 || errors.Is(err, unix.ESRCH) {
 			return config, advisedError{fmt.Errorf("there is no process %d", pid), "look it up with ps or pgrep"}

@@ -33,6 +33,7 @@ type runCommand struct {
 	JSON      bool          `name:"json" help:"Print the ranking as JSON."`
 	benchmarkFlags
 	cacheFlags
+	probeFlags
 }
 
 func (runCommand) Help() string {
@@ -57,7 +58,7 @@ func (c *runCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	config := collector.Config{Frequency: c.Frequency, Window: c.Window, Waits: true, Selection: collector.Selection{All: true}}
+	config := collector.Config{Frequency: c.Frequency, Window: c.Window, Waits: true, MaxSlowdown: c.share(), Selection: collector.Selection{All: true}}
 	writer, err := newSession(c.Output, config)
 	if err != nil {
 		return err
@@ -75,7 +76,7 @@ func (c *runCommand) Run(ctx context.Context, s streams) error {
 
 // Validate refuses what makes no sense before anything is touched.
 func (c *runCommand) Validate() error {
-	return errors.Join(validRecording(c.Frequency, c.Window), c.benchmarkFlags.Validate())
+	return errors.Join(validRecording(c.Frequency, c.Window), c.benchmarkFlags.Validate(), c.probeFlags.validate())
 }
 
 // calibration lets the profiler measure what is known, as far as that is wanted. Only

@@ -156,6 +156,8 @@ var losses = map[bpf.CoreCounter]string{
 	bpf.CoreCounterCOUNTER_FUTEX_UNTRACKED:        "no memory for a thread's futex call",
 	bpf.CoreCounterCOUNTER_FUTEX_UNREADABLE:       "owner of a lock unreadable",
 	bpf.CoreCounterCOUNTER_FUTEX_FULL:             "wait for a lock not counted: too many locks",
+	bpf.CoreCounterCOUNTER_GO_WAIT_FULL:           "too many goroutines wait",
+	bpf.CoreCounterCOUNTER_GO_STACK_UNREADABLE:    "a goroutine's stack could not be found",
 }
 
 // Losses returns the counters that stand for something lost, by name. Zeros are

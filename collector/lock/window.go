@@ -59,8 +59,16 @@ func (w *Window) Lock(id Identity) *Lock {
 	return l
 }
 
-// Add adds a wait for a lock, or a part of one.
+// Add adds a wait for a lock, or a part of one, and charges it to the holder.
 func (w *Window) Add(c Contention) {
+	w.AddWait(c)
+	if c.Holder != (Thread{}) || c.ReleaseStack != nil {
+		w.Blame(c)
+	}
+}
+
+// AddWait adds a wait as the waiter sees it.
+func (w *Window) AddWait(c Contention) {
 	l := w.Lock(c.Lock)
 	l.Process, l.Service = c.Waiter.Process, c.Waiter.Service
 	l.Total += c.Weight * float64(c.Length)
@@ -80,13 +88,20 @@ func (w *Window) Add(c Contention) {
 	labels.Lock, labels.LockKind, labels.Owner, labels.Unwind = l.ID, l.Kind, c.Holder.TID, c.Unwind
 	delay := int64(math.Round(c.Weight * float64(c.Length)))
 	w.wait.Add(labels, c.Stack, w.waits.whole(acquisitions), delay)
-	if c.Holder != (Thread{}) || c.ReleaseStack != nil {
-		labels = c.Holder.labels()
-		labels.Benchmark, labels.Phase = c.Benchmark, c.Phase
-		labels.Lock, labels.LockKind, labels.Unwind = l.ID, l.Kind, c.ReleaseUnwind
-		w.blame.Add(labels, c.ReleaseStack, w.blames.whole(acquisitions), delay)
-	}
 	w.Edge(EdgeKey{Waiter: c.Waiter, Holder: c.Holder, State: c.State, Lock: l.ID, Benchmark: c.Benchmark, Phase: c.Phase}, c.Length, c.Weight)
+}
+
+// Blame charges a wait, or a part of one, to who let the lock go.
+func (w *Window) Blame(c Contention) {
+	l := w.Lock(c.Lock)
+	labels := c.Holder.labels()
+	labels.Benchmark, labels.Phase = c.Benchmark, c.Phase
+	labels.Lock, labels.LockKind, labels.Unwind = l.ID, l.Kind, c.ReleaseUnwind
+	acquisitions := 0.0
+	if c.First {
+		acquisitions = c.Weight
+	}
+	w.blame.Add(labels, c.ReleaseStack, w.blames.whole(acquisitions), int64(math.Round(c.Weight*float64(c.Length))))
 }
 
 // Edge adds a wait of one thread for another.

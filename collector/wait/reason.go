@@ -18,6 +18,7 @@ const (
 	Socket   = "socket"   // the other end of a connection
 	Lock     = "lock"     // a lock of the kernel
 	Idle     = "idle"     // nothing to do
+	Go       = "go"       // of a goroutine, whatever its thread did meanwhile: a lock, a channel
 	Other    = "other"
 )
 

@@ -45,6 +45,7 @@ func Measure(ctx context.Context, config Config) (*Table, error) {
 		{"the sampling program", b.program},
 		{"the walk of user stacks", b.walks},
 		{"futex calls", b.futexes},
+		{"probes on goroutines", b.goroutines},
 		{"samples of real programs", b.foreignPrograms},
 		{"the steps of a sample through user space", b.benchmarks},
 		{"naming a million addresses", b.lookups},

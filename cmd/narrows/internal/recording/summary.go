@@ -2,6 +2,7 @@ package recording
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector"
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/futex"
+	"github.com/narrows-profiler/narrows/collector/golock"
 	"github.com/narrows-profiler/narrows/collector/wait"
 	"github.com/narrows-profiler/narrows/symbolizer"
 )
@@ -75,6 +77,7 @@ func (s *summary) report(r collector.Report) {
 	s.Signals = append(s.Signals, signal(r))
 	s.waits(r)
 	s.futexes(r)
+	s.goroutines(r)
 	for _, l := range r.Losses {
 		s.Losses = append(s.Losses, session.Loss{Reason: l.Reason, Count: int64(l.Count), Where: l.Where})
 	}
@@ -175,6 +178,23 @@ func (s *summary) futexes(r collector.Report) {
 		s.warn(fmt.Sprintf("which locks of user space threads waited for was not recorded: %v", r.FutexErr))
 	case r.WaitsErr == nil && r.WaitRuns > 0:
 		s.Signals = append(s.Signals, session.Signal{Signal: what, Backend: futex.Backend, Why: "the only one, and it works here"})
+	}
+}
+
+// goroutines says which Go programs could not be watched, or not all the time.
+func (s *summary) goroutines(r collector.Report) {
+	if r.GoTargetsErr != nil {
+		s.warn(fmt.Sprintf("where goroutines wait was not recorded: %v", r.GoTargetsErr))
+	}
+	for _, t := range r.GoTargets {
+		if t.Detached != nil && !errors.Is(t.Detached, golock.ErrGone) {
+			s.warn(fmt.Sprintf("where goroutines wait in %s (process %d) was not recorded, or not all the time: %v", t.Path, t.PID, t.Detached))
+		}
+	}
+	if len(r.GoTargets) > 0 {
+		s.Signals = append(s.Signals, session.Signal{
+			Signal: "goroutine waits", Backend: golock.Backend, Why: "one process at a time, where its instructions make it cheap",
+		})
 	}
 }
 

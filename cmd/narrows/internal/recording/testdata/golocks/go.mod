@@ -1,0 +1,3 @@
+module golocks
+
+go 1.20
