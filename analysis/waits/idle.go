@@ -1,6 +1,8 @@
 package waits
 
 import (
+	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/google/pprof/profile"
@@ -38,7 +40,7 @@ func (i Idle) add(other Idle) {
 // idleRules, and says of whom they were. It changes the label alone, and removes nothing.
 // The functions must be named.
 func MarkIdle(p *profile.Profile) Idle {
-	marked, known := Idle{}, lexicon{}
+	marked, known, idle := Idle{}, lexicon{}, idleLabels{}
 	for _, s := range p.Sample {
 		state := label(s, "state")
 		if state == "" || state == "runnable" || state == "running" {
@@ -50,11 +52,30 @@ func MarkIdle(p *profile.Profile) Idle {
 		share.all += weight
 		if state == IdleState || idleBy(state, known.stack(s)) != nil {
 			share.idle += weight
-			s.Label["state"] = []string{IdleState}
+			s.Label = idle.labels(s.Label) // others may share these
 		}
 		marked[key] = share
 	}
 	return marked
+}
+
+// idleLabels holds, for the labels of samples, the same with the state "idle". Samples with
+// the same labels may share them, and go on to.
+type idleLabels map[uintptr]idlePair
+
+type idlePair struct {
+	before, after map[string][]string // before is kept, so that its place is not used again
+}
+
+func (l idleLabels) labels(of map[string][]string) map[string][]string {
+	place := reflect.ValueOf(of).Pointer()
+	pair, ok := l[place]
+	if !ok {
+		pair = idlePair{of, maps.Clone(of)}
+		pair.after["state"] = []string{IdleState}
+		l[place] = pair
+	}
+	return pair.after
 }
 
 // idleBy is the rule by which a wait is idle, nil if it is not.

@@ -47,7 +47,8 @@ type Labels struct {
 // goroutine.
 //
 // A frame that recurs is kept once and has a number; a stack is its frames' numbers,
-// four bytes each. So memory follows Frames, which is what bounds a window.
+// four bytes each, and its labels, which recur as well, are a number too. So memory
+// follows Frames, which is what bounds a window.
 type Builder struct {
 	types  []*profile.ValueType
 	period Period
@@ -61,6 +62,9 @@ type Builder struct {
 	frames  []Frame // by number
 	slab    []uint32
 	stored  int
+	sets    map[Labels]uint32
+	labels  []Labels // by number
+	values  []int64
 	strings map[string]string // of labels, each to itself
 	stack   []uint32          // of the sample being added
 	bytes   []byte            // the same, to be hashed
@@ -75,21 +79,21 @@ type Period struct {
 // key tells stacks and labels apart: by two hashes of a stack, with random seeds, so
 // that nobody can make two of them look the same.
 type key struct {
-	labels Labels
 	stack  [2]uint64
+	labels uint32
 }
 
 type gathered struct {
-	labels Labels
 	stack  []uint32 // numbers of frames
 	values []int64
+	labels uint32
 }
 
 // NewBuilder starts a window for samples with values of the given types.
 func NewBuilder(period Period, types ...*profile.ValueType) *Builder {
 	return &Builder{
 		types: types, period: period, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
-		stacks: map[key]int{}, lost: map[string][]int64{}, numbers: map[Frame]uint32{}, strings: map[string]string{},
+		stacks: map[key]int{}, lost: map[string][]int64{}, numbers: map[Frame]uint32{}, sets: map[Labels]uint32{}, strings: map[string]string{},
 	}
 }
 
@@ -99,17 +103,40 @@ func (b *Builder) Add(labels Labels, stack []Frame, values ...int64) {
 	for _, f := range stack {
 		b.stack = append(b.stack, b.number(f))
 	}
-	k := key{labels: labels, stack: b.hash()}
+	k := key{labels: b.set(labels), stack: b.hash()}
 	at, ok := b.stacks[k]
 	if !ok {
-		b.intern(&k.labels)
 		at = len(b.order)
 		b.stacks[k] = at
-		b.order = append(b.order, gathered{labels: k.labels, stack: b.store(), values: make([]int64, len(b.types))})
+		b.order = append(b.order, gathered{labels: k.labels, stack: b.store(), values: b.zeros()})
 	}
 	for i, v := range values {
 		b.order[at].values[i] += v
 	}
+}
+
+// set returns the number of a set of labels.
+func (b *Builder) set(labels Labels) uint32 {
+	n, ok := b.sets[labels]
+	if !ok {
+		n = uint32(len(b.labels))
+		b.intern(&labels)
+		b.sets[labels] = n
+		b.labels = append(b.labels, labels)
+	}
+	return n
+}
+
+// zeros is room for the values of a sample. Many share an allocation.
+func (b *Builder) zeros() []int64 {
+	const slab = 1 << 10
+	n := len(b.types)
+	if len(b.values) < n {
+		b.values = make([]int64, slab*n)
+	}
+	kept := b.values[:n:n]
+	b.values = b.values[n:]
+	return kept
 }
 
 // number returns the number of a frame.
@@ -178,7 +205,7 @@ func (b *Builder) AddLost(reason string, values ...int64) {
 func (b *Builder) Scale(factors func(Labels) []float64) {
 	rest := make([]float64, len(b.types)) // what rounding left: sums stay right
 	for i := range b.order {
-		f := factors(b.order[i].labels)
+		f := factors(b.labels[b.order[i].labels])
 		for j, v := range b.order[i].values {
 			exact := float64(v)*f[j] + rest[j]
 			b.order[i].values[j] = int64(math.Round(exact))
@@ -195,9 +222,11 @@ func (b *Builder) Len() int { return len(b.order) }
 func (b *Builder) Frames() int { return b.stored }
 
 // Profile gives out what was gathered. It waits for files that are still being
-// opened.
+// opened. Samples with the same labels share their maps: whoever changes one's labels
+// gives it maps of its own.
 func (b *Builder) Profile(start time.Time, duration time.Duration) *profile.Profile {
 	w := newWriter(b.types, b.period, len(b.frames), start, duration)
+	w.describe(b.labels)
 	locations := make([]*profile.Location, b.stored)
 	for i := range b.order {
 		n := len(b.order[i].stack)

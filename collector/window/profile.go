@@ -28,6 +28,7 @@ type writer struct {
 	mappings  map[mappingKey]*profile.Mapping
 	locations []*profile.Location // by number of the frame
 	functions map[*jit.Function]*profile.Function
+	labels    []labelMaps // by number
 }
 
 // mappingKey tells mappings apart as a reader of the profile would: two files of
@@ -53,8 +54,7 @@ func newWriter(types []*profile.ValueType, period Period, frames int, start time
 // sample adds what was gathered of a stack, with room for its locations.
 func (w *writer) sample(g *gathered, frames []Frame, locations []*profile.Location) {
 	s := &profile.Sample{
-		Value: g.values, Location: locations,
-		Label: map[string][]string{}, NumLabel: make(map[string][]int64, 2),
+		Value: g.values, Location: locations, Label: w.labels[g.labels].strings, NumLabel: w.labels[g.labels].numbers,
 	}
 	for i, number := range g.stack {
 		if locations[i] = w.locations[number]; locations[i] == nil {
@@ -62,21 +62,39 @@ func (w *writer) sample(g *gathered, frames []Frame, locations []*profile.Locati
 			w.locations[number] = locations[i]
 		}
 	}
-	l := g.labels
+	w.profile.Sample = append(w.profile.Sample, s)
+}
+
+// describe makes the maps of all sets of labels.
+func (w *writer) describe(sets []Labels) {
+	w.labels = make([]labelMaps, len(sets))
+	for i := range sets {
+		w.labels[i] = mapsOf(&sets[i])
+	}
+}
+
+// labelMaps are the labels of samples, as profiles have them.
+type labelMaps struct {
+	strings map[string][]string
+	numbers map[string][]int64
+}
+
+func mapsOf(l *Labels) labelMaps {
+	m := labelMaps{map[string][]string{}, make(map[string][]int64, 2)}
 	for _, label := range [...]struct{ name, value string }{
 		{"service", l.Service}, {"process", l.Process}, {"thread", l.Thread}, {"container", l.Container},
 		{"benchmark", l.Benchmark}, {"phase", l.Phase}, {"state", l.State}, {"unwind", l.Unwind}, {"lock", l.Lock}, {"lock_kind", l.LockKind},
 	} {
 		if label.value != "" {
-			s.Label[label.name] = []string{label.value}
+			m.strings[label.name] = []string{label.value}
 		}
 	}
-	s.NumLabel["pid"] = []int64{int64(l.PID)}
-	s.NumLabel["tid"] = []int64{int64(l.TID)}
+	m.numbers["pid"] = []int64{int64(l.PID)}
+	m.numbers["tid"] = []int64{int64(l.TID)}
 	if l.Owner != 0 {
-		s.NumLabel["owner"] = []int64{int64(l.Owner)}
+		m.numbers["owner"] = []int64{int64(l.Owner)}
 	}
-	w.profile.Sample = append(w.profile.Sample, s)
+	return m
 }
 
 // location is the frame's place in the profile: the ELF address where the file
