@@ -33,7 +33,12 @@ func TestCountsCalls(t *testing.T) {
 		t.Fatalf("%+v", err)
 	}
 	defer w.Close()
-	word := new(uint32)
+	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(page)
+	word := &page[0] // what lies on a goroutine's stack may move
 	const times, futexWait = 20, 0
 	timeout := unix.NsecToTimespec(int64(time.Millisecond))
 	for range times {
