@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"time"
 
 	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
 
 	"github.com/narrows-profiler/narrows/bpf"
 	"github.com/narrows-profiler/narrows/collector/accounting"
@@ -37,6 +39,7 @@ const (
 
 // readSamples moves events from the ring buffer to the queue until it is flushed.
 func (c *Collector) readSamples() {
+	goAhead()
 	var record ringbuf.Record
 	memories := map[int]*unwind.Memory{} // by CPU, waiting for their samples
 	c.events.SetDeadline(time.Now().Add(sampleInterval))
@@ -53,6 +56,15 @@ func (c *Collector) readSamples() {
 			return
 		}
 	}
+}
+
+// goAhead lets the calling goroutine run before others on a busy machine, as far as that is
+// allowed: what it comes too late for is lost. Its thread ends with it.
+func goAhead() {
+	const nice = -10
+	runtime.LockOSThread()
+	// Refused, it is as it would be without.
+	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), nice)
 }
 
 // event queues one record of the ring buffer. A sample's stack memory comes before

@@ -23,6 +23,12 @@ var blocked = []string{"futex", "poll", "sleep", "socket", "pipe", "other"}
 // roots are what a thread other than the first begins in.
 var roots = []pattern{"start_thread", "clone3", "__clone", "clone", "thread_start", "__GI___clone*"}
 
+// answers are functions that wait, in a loop made for any event, for one of them: PostgreSQL's
+// locks, its client library's results.
+var answers = []pattern{
+	"ProcSleep", "LockAcquire*", "LWLockAcquire*", "ConditionVariable*Sleep", "SyncRepWait*", "WaitForParallelWorkers*", "shm_mq_*", "PQgetResult", "PQexec*", "pqWait*",
+}
+
 // idleRules are tried in order; the first that fits counts. A rule has to name what makes
 // a wait idle: a thread that never runs is not idle for that, since one in a deadlock looks
 // just so.
@@ -33,14 +39,14 @@ var idleRules = []idleRule{
 		why: "a server waits for somebody to connect",
 	}, {
 		name: "event loop", states: []string{"poll", "io", "other"},
-		any: []pattern{"ep_poll", "do_epoll_wait", "epoll_wait", "epoll_pwait", "epoll_pwait2", "__GI_epoll_*", "io_cqring_wait"},
+		any: []pattern{"ep_poll", "do_epoll_wait", "epoll_wait", "epoll_pwait", "epoll_pwait2", "__GI_epoll_*", "io_cqring_wait"}, unless: answers,
 		why: "epoll and io_uring serve loops that wait for any of their files; who waits for one answer polls or receives",
 	}, {
 		name: "named event loop", states: []string{"poll", "sleep", "other", "futex"},
 		any: []pattern{
 			"uv__io_poll", "event_base_loop", "aeApiPoll", "aeMain", "ngx_process_events_and_timers", "g_main_context_iterate*", "g_main_loop_run", "g_main_context_poll*", "ev_run", "apr_pollset_poll",
 			"boost::asio::detail::scheduler::run*", "mio::*poll*", "tokio::runtime::io::*", "WaitEventSetWait*", "sun.nio.ch.EPoll*", "select_epoll_poll*", "select_poll_poll*", "select_select*", "asyncio.*", "serve_forever", "sd_event_wait", "sd_event_run", "server_accept_loop", "ServerLoop",
-		},
+		}, unless: answers,
 		why: "the loop of a well-known library waits for any of its files",
 	}, {
 		name: "main loop", states: []string{"poll"}, root: []pattern{"_start", "start_thread", "clone3", "__clone", "clone", "thread_start", "__libc_start_main*", "__libc_start_call_main"}, within: 2,

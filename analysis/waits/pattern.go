@@ -31,6 +31,7 @@ func matchesAny(patterns []pattern, name string) bool {
 // wrappers are functions between a program and what it waits for, of libraries and
 // language runtimes.
 var wrappers = []pattern{
+	"WaitEventSetWait*", "WaitLatch*", // PostgreSQL's loops for any event
 	"__GI_*", "__libc_*", "__futex*", "futex_*", "lll_*", "__lll_*", "pthread_*", "__pthread_*", "___pthread_*",
 	"__new_sem_*", "__old_sem_*", "__sem_*", "sem_*", "do_sem_*", "do_futex_*", "__gthread_*", "__gthrw_*",
 	"__lock", "__wait", "__timedwait*", "__unlock", "uv_mutex_*", "uv_cond_*", "uv_sem_*", "uv_rwlock_*",

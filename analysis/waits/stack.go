@@ -142,7 +142,7 @@ func did(state string, stack []call) string {
 	switch state {
 	case "running":
 		return leaf(stack)
-	case "futex", "runnable", IdleState:
+	case "futex", "runnable", "poll", IdleState:
 		return site(stack)
 	}
 	return callee(stack)

@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
-	"time"
+
+	"github.com/narrows-profiler/narrows/internal/postgres"
 )
 
 // switchingRounds is how many pairs of each program that waits are run: fewer than of the
@@ -42,18 +41,19 @@ var perfBenches = []switching{
 // waits measures how recording with everything on slows down what waits most.
 func (b *bench) waits(ctx context.Context) error {
 	programs := perfBenches
-	database, err := startDatabase(ctx, b.config.Dir)
+	database, err := postgres.Start(ctx)
 	if err != nil {
 		b.table.skip("slowdown of pgbench", err)
 	} else {
-		programs = append(programs[:len(programs):len(programs)], database.bench())
+		programs = append(programs[:len(programs):len(programs)], switching{"transactions on a hot table (pgbench, 8 clients)",
+			database.Bench("-c", "8", "-j", "2", "-T", "3", "-n"), regexp.MustCompile(`tps = ([0-9.]+)`), true, ""})
 	}
 	for _, program := range programs {
 		if err := b.waitsOf(ctx, program); err != nil {
-			return errors.Join(err, database.stop())
+			return errors.Join(err, database.Stop())
 		}
 	}
-	return database.stop()
+	return database.Stop()
 }
 
 func (b *bench) waitsOf(ctx context.Context, program switching) error {
@@ -96,58 +96,4 @@ func (s switching) run(ctx context.Context) (Work, error) {
 		value = 1 / value
 	}
 	return Work{Wall: value, CPU: value}, nil
-}
-
-// database is a PostgreSQL server of its own in a folder.
-type database struct {
-	folder, programs string
-}
-
-// startDatabase makes and starts one; nil with an error if it is not installed.
-func startDatabase(ctx context.Context, dir string) (*database, error) {
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin")
-	if err != nil || len(found) == 0 {
-		return nil, errors.New("PostgreSQL is not installed")
-	}
-	folder, err := os.MkdirTemp("", "narrows-database") // dir is for root alone
-	if err != nil {
-		return nil, err
-	}
-	d := &database{folder: folder, programs: found[len(found)-1]}
-	for _, command := range [][]string{
-		{"chown", "postgres", folder},
-		d.as(d.programs+"/initdb", "-D", folder+"/data", "-A", "trust"),
-		d.as(d.programs+"/pg_ctl", "-D", folder+"/data", "-w", "-l", folder+"/log", "-o", "-c listen_addresses= -c unix_socket_directories="+folder, "start"),
-		d.as(d.programs+"/pgbench", "-h", folder, "-i", "-s", "2", "-q", "postgres"),
-	} {
-		if out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput(); err != nil {
-			return nil, errors.Join(fmt.Errorf("running %s: %w\n%s", command[0], err, out), d.stop())
-		}
-	}
-	return d, nil
-}
-
-// as is a command line that the server's user runs: it refuses to work for root.
-func (d *database) as(command ...string) []string {
-	return append([]string{"runuser", "-u", "postgres", "--"}, command...)
-}
-
-func (d *database) bench() switching {
-	return switching{"transactions on a hot table (pgbench, 8 clients)",
-		d.as(d.programs+"/pgbench", "-h", d.folder, "-c", "8", "-j", "2", "-T", "3", "-n", "postgres"), regexp.MustCompile(`tps = ([0-9.]+)`), true, ""}
-}
-
-// stop ends the server and removes its folder.
-func (d *database) stop() error {
-	if d == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	command := d.as(d.programs+"/pg_ctl", "-D", d.folder+"/data", "-m", "immediate", "stop")
-	out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("ending PostgreSQL: %w\n%s", err, out)
-	}
-	return errors.Join(err, os.RemoveAll(d.folder))
 }
