@@ -127,9 +127,10 @@ func TestOffCPUTimeIsTrue(t *testing.T) {
 		if got > 1.01*want || got+truncated < 0.99*want {
 			t.Errorf("%s waited %.0f ms, of which %.0f are seen", name, want/1e6, got/1e6)
 		}
-		// What is not in that state was waiting for a CPU.
-		if other := got - states[name+" "+state] - states[name+" runnable"]; other > 0.01*got || states[name+" "+state] < got/2 {
-			t.Errorf("%s: %v", name, states)
+		// What is not in that state was waiting for a CPU, here and there for a lock of the
+		// kernel or to be moved to another CPU.
+		if other := got - states[name+" "+state] - states[name+" runnable"]; other > 0.05*got || states[name+" "+state] < got/2 {
+			t.Errorf("%s: %.0f ms as %s, %.0f ms as something else", name, states[name+" "+state]/1e6, state, other/1e6)
 		}
 	}
 }
@@ -262,7 +263,8 @@ func TestManyWaitingThreads(t *testing.T) {
 	want := offCPUTruth(t, output)["sleep_once"]
 	seen, none := ofThreads(profiles[collector.OffCPU])
 	t.Logf("%.0f ms waited; %.0f ms seen, %.0f ms of it without a stack", want/1e6, seen/1e6, none/1e6)
-	if math.Abs(seen/want-1) > 0.01 {
+	// On a busy machine threads wait for a CPU after they have told how long they lived, too.
+	if seen < 0.99*want || seen > 1.05*want {
 		t.Errorf("%.0f ms waited, %.0f seen", want/1e6, seen/1e6)
 	}
 }
