@@ -165,27 +165,14 @@ static __always_inline void begin_futex(struct task_struct *task, struct thread_
 	wait->locks.since = now;
 }
 
-SEC("iter.s/task")
-int find_asleep(struct bpf_iter__task *ctx)
+/* Copies the stack of a thread that sleeps, as of a time. name is one that no other copy of
+ * the thread's stacks has. */
+static __always_inline void copy_stack_of(struct asleep_space *space, struct task_struct *task, __u64 time, __u64 name)
 {
-	struct task_struct *task = ctx->task;
-	struct asleep_space *space;
-	struct asleep_stack *stack;
-	struct thread_wait *wait;
-	__u64 now = bpf_ktime_get_ns();
-	__u32 zero = 0;
+	struct asleep_stack *stack = &space->stack;
 	long bytes;
 
-	if (!task || !task->pid)
-		return 0;
-	space = bpf_map_lookup_elem(&asleep_scratch, &zero);
-	if (!space)
-		return 0;
-	wait = begin_asleep(task, now);
-	if (!wait)
-		return 0;
-	stack = &space->stack;
-	stack->header.time = space->memory.header.time = now;
+	stack->header.time = space->memory.header.time = time;
 	stack->header.kind = EVENT_STACK;
 	space->memory.header.kind = EVENT_STACK_MEMORY;
 	stack->header.cpu = space->memory.header.cpu = 0;
@@ -196,10 +183,59 @@ int find_asleep(struct bpf_iter__task *ctx)
 	stack->unwind = stack->memory ? UNWIND_NO_PROCESS : UNWIND_NO_USER_STACK;
 	stack->in_kernel = true;
 	stack->version = stack->file = 0;
-	stack->id.low = now;
+	stack->id.low = name;
 	stack->id.high = (__u64)task->pid << 1; /* even, as no hash is */
 	bytes = bpf_get_task_stack(task, &stack->frames[stack->user_frames & 1], MAX_KERNEL_FRAMES * sizeof(__u64), 0);
 	stack->kernel_frames = bytes > 0 ? bytes / sizeof(__u64) : 0;
+}
+
+static __always_inline void write_stack(struct seq_file *seq, struct asleep_space *space)
+{
+	struct asleep_stack *stack = &space->stack;
+
+	if (stack->memory)
+		write_record(seq, &space->memory, __builtin_offsetof(struct asleep_memory, bytes) + space->memory.size,
+			     sizeof(space->memory));
+	write_record(seq, stack,
+		     __builtin_offsetof(struct asleep_stack, frames) + (stack->user_frames + stack->kernel_frames) * sizeof(__u64),
+		     sizeof(*stack));
+}
+
+/* Gives a long wait the stack that was not to be had when it began. */
+static __always_inline void take_wanted_stack(struct seq_file *seq, struct asleep_space *space, struct task_struct *task,
+					      struct thread_wait *wait, __u64 since, __u64 end)
+{
+	if (!(wait->flags & WAIT_STACK_WANTED) || end - since < LONG_WAIT)
+		return;
+	copy_stack_of(space, task, end - 1, end); /* known before the wait that names it */
+	if (task->on_cpu || wait->since != since)
+		return; /* it is of another wait */
+	wait->stack = space->stack.id;
+	wait->stack_weight = 1;
+	wait->flags &= ~WAIT_STACK_WANTED;
+	write_stack(seq, space);
+}
+
+SEC("iter.s/task")
+int find_asleep(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct asleep_space *space;
+	struct asleep_stack *stack;
+	struct thread_wait *wait;
+	__u64 now = bpf_ktime_get_ns();
+	__u32 zero = 0;
+
+	if (!task || !task->pid)
+		return 0;
+	space = bpf_map_lookup_elem(&asleep_scratch, &zero);
+	if (!space)
+		return 0;
+	wait = begin_asleep(task, now);
+	if (!wait)
+		return 0;
+	copy_stack_of(space, task, now, now);
+	stack = &space->stack;
 	wait->stack = stack->id;
 	wait->stack_weight = 1;
 	if (stack->memory && wait->syscall == SYSCALL_FUTEX && !wait->futex.operation)
@@ -210,12 +246,7 @@ int find_asleep(struct bpf_iter__task *ctx)
 		wait->futex.operation = 0;
 		return 0;
 	}
-	if (stack->memory)
-		write_record(ctx->meta->seq, &space->memory, __builtin_offsetof(struct asleep_memory, bytes) + space->memory.size,
-			     sizeof(space->memory));
-	write_record(ctx->meta->seq, stack,
-		     __builtin_offsetof(struct asleep_stack, frames) + (stack->user_frames + stack->kernel_frames) * sizeof(__u64),
-		     sizeof(*stack));
+	write_stack(ctx->meta->seq, space);
 	return 0;
 }
 
@@ -241,6 +272,7 @@ int cut_waits(struct bpf_iter__task *ctx)
 		return 0;
 	if (wait->futex.operation)
 		look_for_owner(task, wait);
+	take_wanted_stack(ctx->meta->seq, space, task, wait, since, end);
 	if (__sync_val_compare_and_swap(&wait->since, since, end) != since)
 		return 0; /* it runs again, and has been told of */
 	weight = weigh_wait(wait, end - since);

@@ -355,6 +355,7 @@ const (
 	CoreWaitFlagWAIT_ASLEEP_AT_START CoreWaitFlag = 4
 	CoreWaitFlagWAIT_WAKER_INTERRUPT CoreWaitFlag = 8
 	CoreWaitFlagWAIT_PREEMPTED       CoreWaitFlag = 16
+	CoreWaitFlagWAIT_STACK_WANTED    CoreWaitFlag = 32
 	CoreWaitFlagWAIT_RELEASED        CoreWaitFlag = 32
 )
 

@@ -15,6 +15,7 @@ enum wait_flag {
 	WAIT_ASLEEP_AT_START = 4,  /* it had begun before the recording */
 	WAIT_WAKER_INTERRUPT = 8,  /* an interrupt ended it, whatever ran there */
 	WAIT_PREEMPTED = 16,       /* it could have gone on */
+	WAIT_STACK_WANTED = 32,    /* its stack was not taken, or not to its end */
 	WAIT_RELEASED = 32,        /* who ended it did so by a futex call on what it waited for */
 };
 

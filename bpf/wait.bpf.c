@@ -139,6 +139,10 @@ static __always_inline void leave_cpu(struct wait_space *space, void *ctx, struc
 		take_stack(space, ctx, task, now, stack_address(ctx, &space->address), wait->syscall);
 		wait->stack = space->stack.id;
 		wait->stack_weight = 1u << (budget->stack_shift & 31);
+		if (UNWIND_NEEDS_HELP(space->stack.stack.unwind) && !space->stack.stack.memory)
+			wait->flags |= WAIT_STACK_WANTED;
+	} else {
+		wait->flags |= WAIT_STACK_WANTED;
 	}
 	wait->since = now;
 }

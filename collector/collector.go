@@ -228,7 +228,8 @@ func (c *Collector) cut(now uint64) error {
 	if c.waits == nil {
 		return nil
 	}
-	read := func(record []byte) { c.event(record, nil) }
+	memories := map[int]*unwind.Memory{}
+	read := func(record []byte) { c.event(record, memories) }
 	err := errors.Join(c.waits.Forget(), c.kernelLocks.cut(now, read), c.waits.Cut(now, read))
 	c.queue.Push(now, nextGeneration{})
 	return errors.Join(err, c.readLockSums(now))
