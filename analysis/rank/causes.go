@@ -1,0 +1,141 @@
+package rank
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// facts is what causes are told by.
+type facts struct {
+	entry *Entry
+	state string
+	queue float64  // waiters on average, where they are a convoy; else 0
+	busy  *float64 // part of the CPUs' time that was used
+}
+
+// causes are tried in order; the first whose evidence is there counts.
+var causes = []struct {
+	name    string
+	is      func(facts) bool
+	because func(facts) string
+}{
+	{
+		"too few CPUs", func(f facts) bool { return f.state == runnable },
+		func(f facts) string { return "threads could run and waited for a CPU" + f.cpus() },
+	}, {
+		"page faults", func(f facts) bool { return f.state == "fault" },
+		func(facts) string { return "the wait is inside a page fault" },
+	}, {
+		"disk", func(f facts) bool { return f.state == "io" },
+		func(facts) string { return "the kernel waits for a device or its file system" },
+	}, {
+		"sleeps", func(f facts) bool { return f.state == "sleep" },
+		func(facts) string { return "it asks to be woken after a time" },
+	}, {
+		"waits for another process", func(f facts) bool { return f.state == "pipe" },
+		func(facts) string { return "the other end of a pipe" },
+	}, {
+		"lock held across I/O", func(f facts) bool { return f.lock() && f.held("io") >= 0.5 },
+		func(f facts) string { return f.did("io", "waiting for a disk") },
+	}, {
+		"logging under a lock", func(f facts) bool { return f.lock() && f.logging() != "" },
+		func(f facts) string { return f.logging() + " is called as what writes a log" },
+	}, {
+		"convoy", func(f facts) bool { return f.lock() && f.queue > 0 },
+		func(f facts) string {
+			return fmt.Sprintf("%.1f threads queue on average while it is held, and take turns", f.queue)
+		},
+	}, {
+		"lock held while on CPU", func(f facts) bool { return f.lock() && f.held("running") >= 0.5 },
+		func(f facts) string { return f.did("running", "on a CPU") },
+	}, {
+		"queue: too few workers", func(f facts) bool { return queueKinds[f.entry.What] && f.busy != nil && *f.busy < busyCPUs },
+		func(f facts) string { return "it waits for somebody to take or give work" + f.cpus() },
+	}, {
+		"waits for other work", func(f facts) bool { return queueKinds[f.entry.What] },
+		func(facts) string {
+			return "it waits for somebody to take or give work; how busy the CPUs were is unknown"
+		},
+	},
+}
+
+// explain names the cause of a wait.
+func explain(f facts) (cause, because string) {
+	for _, c := range causes {
+		if c.is(f) {
+			return c.name, c.because(f)
+		}
+	}
+	return "contention", "others have the lock; no rule tells what they do with it"
+}
+
+// lock tells whether somebody holds what is waited for.
+func (f facts) lock() bool { return f.entry.Signal == Lock && !queueKinds[f.entry.What] }
+
+func (f facts) held(state string) float64 {
+	for _, p := range f.entry.Held {
+		if p.What == state {
+			return p.Share
+		}
+	}
+	return 0
+}
+
+func (f facts) did(state, doing string) string {
+	return fmt.Sprintf("%.0f %% of %s is %s", 100*f.held(state), f.entry.HeldBasis, doing)
+}
+
+func (f facts) cpus() string {
+	if f.busy == nil {
+		return ""
+	}
+	return fmt.Sprintf("; %.0f %% of the CPUs' time was used", 100**f.busy)
+}
+
+// logging is the function that writes a log: the one that lets go or waits, by a word of its
+// name.
+func (f facts) logging() string {
+	names := []string{f.entry.Function}
+	if len(f.entry.Holders) > 0 {
+		names = append(names, f.entry.Holders[0].What)
+	}
+	for _, name := range names {
+		// The folders of a package's path say nothing of the function.
+		for _, word := range words(name[strings.LastIndexByte(name, '/')+1:]) {
+			if logs[word] {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+var logs = map[string]bool{"log": true, "logger": true, "logging": true, "slog": true, "spdlog": true, "glog": true, "zap": true, "zerolog": true, "logrus": true, "syslog": true, "printf": true, "fprintf": true}
+
+// words splits a name where its letters change from small to large, and at what is no
+// letter; in small letters.
+func words(name string) []string {
+	var list []string
+	begun, small := 0, false
+	flush := func(end int) {
+		if end > begun {
+			list = append(list, strings.ToLower(name[begun:end]))
+		}
+		begun = end
+	}
+	for i, r := range name {
+		switch {
+		case !unicode.IsLetter(r):
+			flush(i)
+			begun = i + len(string(r))
+			small = false
+			continue
+		case unicode.IsUpper(r) && small:
+			flush(i)
+		}
+		small = unicode.IsLower(r)
+	}
+	flush(len(name))
+	return list
+}
