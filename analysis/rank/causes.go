@@ -10,8 +10,9 @@ import (
 type facts struct {
 	entry *Entry
 	state string
-	queue float64  // waiters on average, where they are a convoy; else 0
-	busy  *float64 // part of the CPUs' time that was used
+	queue float64 // waiters on average, where they are a convoy; else 0
+	// busy is the part of the CPUs' time that the service used, all that everybody did.
+	busy, all *float64
 }
 
 // causes are tried in order; the first whose evidence is there counts.
@@ -22,7 +23,9 @@ var causes = []struct {
 }{
 	{
 		"too few CPUs", func(f facts) bool { return f.state == runnable },
-		func(f facts) string { return "threads could run and waited for a CPU" + f.cpus() },
+		func(f facts) string {
+			return "threads could run and waited for a CPU" + used(f.all, "was used by everybody")
+		},
 	}, {
 		"page faults", func(f facts) bool { return f.state == "fault" },
 		func(facts) string { return "the wait is inside a page fault" },
@@ -36,7 +39,7 @@ var causes = []struct {
 		"waits for another process", func(f facts) bool { return f.state == "pipe" },
 		func(facts) string { return "the other end of a pipe" },
 	}, {
-		"lock held across I/O", func(f facts) bool { return f.lock() && f.held("io") >= 0.5 },
+		"lock held across I/O", func(f facts) bool { return f.lock() && f.mostly("io") },
 		func(f facts) string { return f.did("io", "waiting for a disk") },
 	}, {
 		"logging under a lock", func(f facts) bool { return f.lock() && f.logging() != "" },
@@ -47,11 +50,16 @@ var causes = []struct {
 			return fmt.Sprintf("%.1f threads queue on average while it is held, and take turns", f.queue)
 		},
 	}, {
-		"lock held while on CPU", func(f facts) bool { return f.lock() && f.held("running") >= 0.5 },
+		"lock held while on CPU", func(f facts) bool { return f.lock() && f.mostly("running") },
 		func(f facts) string { return f.did("running", "on a CPU") },
 	}, {
+		"lock held without a CPU", func(f facts) bool { return f.lock() && f.mostly(runnable) },
+		func(f facts) string { return f.did(runnable, "waiting for a CPU") },
+	}, {
 		"queue: too few workers", func(f facts) bool { return queueKinds[f.entry.What] && f.busy != nil && *f.busy < busyCPUs },
-		func(f facts) string { return "it waits for somebody to take or give work" + f.cpus() },
+		func(f facts) string {
+			return "it waits for somebody to take or give work" + used(f.busy, "was used by the service")
+		},
 	}, {
 		"waits for other work", func(f facts) bool { return queueKinds[f.entry.What] },
 		func(facts) string {
@@ -82,15 +90,21 @@ func (f facts) held(state string) float64 {
 	return 0
 }
 
+// mostly tells whether holders did nothing more than this. Parts are in the order of their
+// size.
+func (f facts) mostly(state string) bool {
+	return len(f.entry.Held) > 0 && f.entry.Held[0].What == state
+}
+
 func (f facts) did(state, doing string) string {
 	return fmt.Sprintf("%.0f %% of %s is %s", 100*f.held(state), f.entry.HeldBasis, doing)
 }
 
-func (f facts) cpus() string {
-	if f.busy == nil {
+func used(part *float64, by string) string {
+	if part == nil {
 		return ""
 	}
-	return fmt.Sprintf("; %.0f %% of the CPUs' time was used", 100**f.busy)
+	return fmt.Sprintf("; %.0f %% of the CPUs' time %s", 100**part, by)
 }
 
 // logging is the function that writes a log: the one that lets go or waits, by a word of its

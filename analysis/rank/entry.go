@@ -15,7 +15,13 @@ const (
 	leastShare = 0.001
 	// busyCPUs is the part of the CPUs' time from which on they count as busy.
 	busyCPUs = 0.8
+	// heldUpShare is how long a service waits for CPUs and locks for each second that it
+	// computes, from which on its queues are taken for a consequence of that.
+	heldUpShare = 0.5
 )
+
+// noCPU stands for all functions that waited for a CPU: which ones is chance.
+const noCPU = "[waiting for a CPU]"
 
 // orderBy orders by number, the largest first, then by name.
 func orderBy(x, y int64, a, b string) int { return cmp.Or(cmp.Compare(y, x), cmp.Compare(a, b)) }
@@ -34,7 +40,7 @@ func (t *Tally) byTime(key groupKey, cpu []Bottleneck, m Measured, o Options) (e
 		reasons := maps.Clone(g.unranked)
 		for _, k := range slices.SortedFunc(maps.Keys(g.places), compareWaitKeys) {
 			p := g.places[k]
-			switch reason := g.unrankable(k, p, seconds, m); {
+			switch reason := t.unrankable(key, k, seconds, o); {
 			case k.signal == OffCPU && g.locked[p.state] > 0: // the same seconds as of locks
 			case reason != "":
 				reasons[reason] += p.ns
@@ -43,25 +49,53 @@ func (t *Tally) byTime(key groupKey, cpu []Bottleneck, m Measured, o Options) (e
 			}
 		}
 		for _, reason := range slices.SortedFunc(maps.Keys(reasons), func(a, b string) int { return orderBy(reasons[a], reasons[b], a, b) }) {
-			unranked = append(unranked, Unranked{Reason: reason, NS: reasons[reason]})
+			if reasons[reason] > 0 {
+				unranked = append(unranked, Unranked{Reason: reason, NS: reasons[reason]})
+			}
 		}
 	}
 	slices.SortStableFunc(entries, compareEntries)
 	return entries, unranked
 }
 
-// unrankable says why a place is not listed.
-func (g *waitGroup) unrankable(k waitKey, p *waitPlace, seconds float64, m Measured) string {
+// busy is the part of all CPUs' time that a service used, null if it is not known how many
+// there are.
+func (t *Tally) busy(key groupKey, seconds float64, o Options) *float64 {
+	if o.CPUs <= 0 {
+		return nil
+	}
+	busy := share(t.existing(key).total.ns, seconds*float64(o.CPUs))
+	return &busy
+}
+
+// unrankable says why a place is not listed. A queue is a bottleneck of its own only while
+// those who would take from it could do more: on idle CPUs, and not held up themselves.
+func (t *Tally) unrankable(key groupKey, k waitKey, seconds float64, o Options) string {
+	g, busy := t.waiting.groups[key], t.busy(key, seconds, o)
+	p := g.places[k]
 	queue := queueKinds[most(p.kinds)] && k.signal == Lock
 	switch {
 	case queue && float64(p.ns)/float64(max(p.samples, 1)) >= seconds*1e9/2: // it waits for an end
 		return noWork
-	case queue && m.CPUsBusy != nil && *m.CPUsBusy >= busyCPUs:
+	case queue && busy != nil && *busy >= busyCPUs:
 		return awaited
+	case queue && float64(g.heldUp()) >= heldUpShare*float64(t.existing(key).total.ns) && g.heldUp() > 0:
+		return behind
 	case float64(p.ns) < leastShare*seconds*1e9:
 		return tiny
 	}
 	return ""
+}
+
+// heldUp is the time of waits for a CPU and for locks that somebody holds.
+func (g *waitGroup) heldUp() int64 {
+	var ns int64
+	for k, p := range g.places {
+		if k.signal == Runnable || k.signal == Lock && !queueKinds[most(p.kinds)] {
+			ns += p.ns
+		}
+	}
+	return ns
 }
 
 func compareWaitKeys(a, b waitKey) int {
@@ -76,9 +110,9 @@ func compareEntries(a, b Entry) int {
 // timeOf names what time shares are shares of.
 func timeOf(benchmark string) string {
 	if benchmark == "" {
-		return "the recording's time"
+		return "time of the recording"
 	}
-	return "the time that " + benchmark + " ran"
+	return "time that " + benchmark + " ran"
 }
 
 func cpuEntry(b *Bottleneck, seconds float64, m Measured) Entry {
@@ -103,7 +137,7 @@ func (t *Tally) waitEntry(key groupKey, k waitKey, g *waitGroup, seconds float64
 		NS: p.ns, Count: p.samples, TimeShare: share(p.ns, seconds), Of: timeOf(key.benchmark),
 		Stacks: p.heaviest(), AlsoIn: []EntryElsewhere{}, Unavailable: map[string]string{},
 	}
-	f := facts{entry: &e, state: p.state, busy: m.CPUsBusy}
+	f := facts{entry: &e, state: p.state, busy: t.busy(key, seconds, o), all: m.CPUsBusy}
 	e.Holders, e.Held = []Part{}, []Part{}
 	if k.signal == Lock {
 		if len(p.locks) == 1 {
@@ -122,6 +156,9 @@ func (t *Tally) waitEntry(key groupKey, k waitKey, g *waitGroup, seconds float64
 		e.Unavailable["payoff"] = "requests came on a schedule, so that the benchmark's time does not shrink when they wait less; how much of each request's time this is, is not known"
 	}
 	e.Priority, e.PriorityReason = prioritise(min(1, e.TimeShare), m.Verdict)
+	if k.signal == Runnable {
+		e.Function = noCPU
+	}
 	e.Evidence = waitCommand(k.signal, key, e.Function)
 	return e
 }
@@ -161,7 +198,7 @@ func (t *Tally) holders(benchmark string, g *waitGroup, p *waitPlace, e *Entry) 
 			did["running"] += ns
 		}
 	}
-	e.HeldBasis = "what was done below " + holders[0].What + ", whether somebody waited or not"
+	e.HeldBasis = "what was done below " + holders[0].What + ", with and without somebody waiting,"
 	return holders, parts(did, maxCallers)
 }
 
@@ -201,6 +238,9 @@ func waitCommand(signal Signal, key groupKey, function string) string {
 		file, index = "lock-wait.pb.gz", "delay"
 	}
 	line := strings.Replace(command(file, key, frame{function: function}), "-sample_index=cpu", "-sample_index="+index, 1)
+	if signal == Runnable {
+		line = strings.Replace(line, "-peek="+quote("^"+pattern(noCPU)+"$"), "-tagshow=state -tags", 1)
+	}
 	return line
 }
 
@@ -246,7 +286,7 @@ func (m *Measured) setTime(document *metrics.Document, o Options) {
 	if document != nil {
 		m.LoadModel = document.Load.Model
 	}
-	m.TimeDenominator = fmt.Sprintf("seconds of CPU time or of waiting, of all threads and goroutines together, for each second of %s: several that wait at the same time make more than 1", timeOf(m.Benchmark))
+	m.TimeDenominator = fmt.Sprintf("seconds of CPU time or of waiting, of all threads and goroutines together, for each second of the %s: several that wait at the same time make more than 1", timeOf(m.Benchmark))
 	if s := o.Seconds[m.Benchmark]; s > 0 {
 		m.WallSeconds = &s
 	}

@@ -128,6 +128,11 @@ func (t *Tally) benchmarks(documents []metrics.Document) []string {
 			others[key.benchmark] = true
 		}
 	}
+	for key := range t.waiting.groups {
+		if key.benchmark != "" && !slices.Contains(names, key.benchmark) {
+			others[key.benchmark] = true
+		}
+	}
 	return append(names, slices.Sorted(maps.Keys(others))...)
 }
 

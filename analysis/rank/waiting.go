@@ -33,7 +33,8 @@ const (
 const (
 	noWork    = "idle: threads and goroutines with nothing to do"
 	forks     = "waits for threads or goroutines that were started for it: what those do is ranked"
-	awaited   = "waits for other work while the CPUs are busy: that work is ranked"
+	awaited   = "waits for other work while the service keeps the CPUs busy: that work is ranked"
+	behind    = "waits for work that is itself held up by locks or waits for a CPU: those are ranked"
 	unknowing = "waits for another process, a time or something unknown"
 	spins     = "waits for spinlocks, which are CPU time"
 	tiny      = "places below 0.1 % of the time"
@@ -174,6 +175,11 @@ func (a *waiting) offCPU(s *profile.Sample, stack waits.Stack, w weight) {
 	case waits.IdleState:
 		g.unranked[noWork] += w.ns
 	case runnable:
+		if stack.Has("runtime.sysmon") { // Go's watch over itself, which nobody waits for
+			g.unranked[noWork] += w.ns
+			return
+		}
+		g.below(stack, state, w.ns)
 		g.place(waitKey{Runnable, ""}, state).add(state, stack, "", w)
 	case "io", "fault":
 		g.below(stack, state, w.ns)

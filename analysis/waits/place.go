@@ -1,6 +1,7 @@
 package waits
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/google/pprof/profile"
@@ -32,10 +33,26 @@ func (s Stack) Site() string {
 	}
 	for _, c := range s.calls {
 		if c.own() && !matchesAny(asking, c.name) {
-			return c.name
+			return written(c.name)
 		}
 	}
-	return site(s.calls)
+	return written(site(s.calls))
+}
+
+// written is the function that somebody wrote: Go's compiler wraps what is deferred, or
+// started, in functions of its own.
+func written(name string) string {
+	for _, wrap := range []string{".deferwrap", ".gowrap"} {
+		if at := strings.LastIndex(name, wrap); at > 0 && strings.Trim(name[at+len(wrap):], "0123456789") == "" {
+			return name[:at]
+		}
+	}
+	return strings.TrimSuffix(name, "-fm")
+}
+
+// Has tells whether a function is on the stack.
+func (s Stack) Has(function string) bool {
+	return slices.ContainsFunc(s.calls, func(c call) bool { return c.name == function })
 }
 
 // asking are functions of standard libraries that ask the system for a file's contents and
