@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/pprof/profile"
 
+	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/workloads/metrics"
 )
 
@@ -283,5 +285,19 @@ func TestForgedWaitsAreRefused(t *testing.T) {
 	var tally Tally
 	if tally.AddOffCPU(offCPU().add("f", 1, -1, "state=io").p) == nil || tally.AddOffCPU(lockDelay().p) == nil {
 		t.Error("ranked")
+	}
+}
+
+// Phases of a benchmark that overlap, and times that it ran again, are added up once each.
+func TestHowLongBenchmarksRan(t *testing.T) {
+	at := func(seconds int) time.Time { return time.Unix(int64(1000+seconds), 0) }
+	s := &session.Session{}
+	s.Start, s.End = at(0), at(60)
+	s.Benchmarks = []session.Benchmark{
+		{Benchmark: "A", Start: at(10), End: at(20)}, {Benchmark: "A", Phase: "x", Start: at(12), End: at(15)},
+		{Benchmark: "A", Phase: "y", Start: at(18), End: at(23)}, {Benchmark: "B", Start: at(30), End: at(31)}, {Benchmark: "A", Start: at(40), End: at(42)},
+	}
+	if diff := cmp.Diff(map[string]float64{"": 60, "A": 15, "B": 1}, ran(s)); diff != "" {
+		t.Errorf("seconds (-want +got):\n%s", diff)
 	}
 }
