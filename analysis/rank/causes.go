@@ -1,6 +1,7 @@
 package rank
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"unicode"
@@ -39,8 +40,10 @@ var causes = []struct {
 		"waits for another process", func(f facts) bool { return f.state == "pipe" },
 		func(facts) string { return "the other end of a pipe" },
 	}, {
-		"lock held across I/O", func(f facts) bool { return f.lock() && f.mostly("io") },
-		func(f facts) string { return f.did("io", "waiting for a disk") },
+		"lock held across I/O", func(f facts) bool {
+			return f.lock() && f.held("io") >= 0.25 && f.held("io") >= f.held("running") // however long they then waited for a CPU
+		},
+		func(f facts) string { return f.did() },
 	}, {
 		"logging under a lock", func(f facts) bool { return f.lock() && f.logging() != "" },
 		func(f facts) string { return f.logging() + " is called as what writes a log" },
@@ -51,10 +54,10 @@ var causes = []struct {
 		},
 	}, {
 		"lock held while on CPU", func(f facts) bool { return f.lock() && f.mostly("running") },
-		func(f facts) string { return f.did("running", "on a CPU") },
+		func(f facts) string { return f.did() },
 	}, {
 		"lock held without a CPU", func(f facts) bool { return f.lock() && f.mostly(runnable) },
-		func(f facts) string { return f.did(runnable, "waiting for a CPU") },
+		func(f facts) string { return f.did() },
 	}, {
 		"queue: too few workers", func(f facts) bool { return queueKinds[f.entry.What] && f.busy != nil && *f.busy < busyCPUs },
 		func(f facts) string {
@@ -96,8 +99,18 @@ func (f facts) mostly(state string) bool {
 	return len(f.entry.Held) > 0 && f.entry.Held[0].What == state
 }
 
-func (f facts) did(state, doing string) string {
-	return fmt.Sprintf("%.0f %% of %s is %s", 100*f.held(state), f.entry.HeldBasis, doing)
+// did lists what holders did.
+func (f facts) did() string {
+	var list []string
+	for _, p := range f.entry.Held {
+		list = append(list, fmt.Sprintf("%.0f %% %s", 100*p.Share, cmp.Or(doings[p.What], "in the state "+p.What)))
+	}
+	return strings.Join(list, ", ") + ", of " + f.entry.HeldBasis
+}
+
+var doings = map[string]string{
+	"running": "on a CPU", runnable: "waiting for a CPU", "io": "waiting for a disk", "fault": "in page faults", "sleep": "asleep",
+	"futex": "waiting for another lock", "lock": "waiting for a lock of the kernel", "socket": "waiting for a connection", "pipe": "waiting for a pipe",
 }
 
 func used(part *float64, by string) string {

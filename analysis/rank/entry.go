@@ -198,7 +198,7 @@ func (t *Tally) holders(benchmark string, g *waitGroup, p *waitPlace, e *Entry) 
 			did["running"] += ns
 		}
 	}
-	e.HeldBasis = "what was done below " + holders[0].What + ", with and without somebody waiting,"
+	e.HeldBasis = "what was done below " + holders[0].What + ", with and without somebody waiting"
 	return holders, parts(did, maxCallers)
 }
 

@@ -225,7 +225,9 @@ func (a *waiting) lockWait(s *profile.Sample, stack waits.Stack, w weight) {
 		g.unranked[noWork] += w.ns
 		return
 	}
-	g.locked[state] += w.ns
+	if kind != "spinlock" { // nobody sleeps there
+		g.locked[state] += w.ns
+	}
 	switch reason := unrankedKinds[kind]; {
 	case reason != "":
 		g.unranked[reason] += w.ns

@@ -47,7 +47,7 @@ func TestTerminalSaysWhatWasFound(t *testing.T) {
 		`(?m)^   1  120\.0 %  llama\.\(\*Cache\)\.get +sync\.Mutex +llama\.\(\*Cache\)\.get$`,
 		`(?m)^   2   64\.0 %  llama\.\(\*Model\)\.matmul +CPU +71\.1 %, forward\.go:10$`,
 		`(?m)^   3   25\.0 %  llama\.\(\*Model\)\.attention +CPU `,
-		`1 is CRITICAL: `, `cause: lock held across I/O: 100 % of what was done below`, `what not waiting there would bring is unknown: requests came on a schedule`,
+		`1 is CRITICAL: `, `cause: lock held across I/O: 100 % waiting for a disk, of what was done below`, `what not waiting there would bring is unknown: requests came on a schedule`,
 		`FirstTokenLatencyBenchmark: 27\.0 s in 2,700 samples, 88\.2 % of all recorded; 1 not shown \(0\.6 %\)`,
 		`(?m)^ +in TokenGenerationBenchmark, 46\.5 % in FirstTokenLatencyBenchmark$`,
 		`Recorded 60\.0 s: 99\.6 % of the machine's 61\.4 s CPU time seen, 240\.0 ms lost; recording cost 1\.2 s\s+CPU time \(1\.0 % of the machine\), 86\.0 MiB`,
@@ -96,7 +96,7 @@ func TestMarkdownHoldsEveryPart(t *testing.T) {
 		"20 of 300 requests gave no valid answer (20 timeout)",
 		"| `session.json` |", "| `windows/` (15 files) |",
 		"Foremost by the benchmark's time: `" + module + "(*Cache).get`, 120.0 % of the time that FirstTokenLatencyBenchmark ran, sync.Mutex, let go by `" + module + "(*Cache).get`. Cause: lock held across I/O",
-		"| `" + module + "(*Cache).get` | sync.Mutex | 120.0 % | `" + module + "(*Cache).get` 100.0 % | lock held across I/O: 100 % of what was done below",
+		"| `" + module + "(*Cache).get` | sync.Mutex | 120.0 % | `" + module + "(*Cache).get` 100.0 % | lock held across I/O: 100 % waiting for a disk, of what was done below",
 		"| `" + module + "(*Model).matmul` | CPU | 46.5 % |", "Waits that are in no place: 90.0 s (idle: threads and goroutines with nothing to do).",
 	} {
 		if !strings.Contains(out, want) {
