@@ -237,9 +237,15 @@ func waitCommand(signal Signal, key groupKey, function string) string {
 	if signal == Lock {
 		file, index = "lock-wait.pb.gz", "delay"
 	}
-	line := strings.Replace(command(file, key, frame{function: function}), "-sample_index=cpu", "-sample_index="+index, 1)
+	binary, _ := strings.CutPrefix(strings.TrimSuffix(function, "]"), unnamedIn) // of a function without a name
+	line := strings.Replace(command(file, key, frame{function: function, binary: binary}), "-sample_index=cpu", "-sample_index="+index, 1)
 	if signal == Runnable {
-		line = strings.Replace(line, "-peek="+quote("^"+pattern(noCPU)+"$"), "-tagshow=state -tags", 1)
+		line = strings.Replace(line, "-peek="+quote("^"+pattern(noCPU)+"$"), "-top", 1)
+		if strings.Contains(line, " -tagfocus=") {
+			line = strings.Replace(line, "$' -top", "$,^state:runnable$' -top", 1)
+		} else {
+			line = strings.Replace(line, " -top", " -tagfocus='^state:runnable$' -top", 1)
+		}
 	}
 	return line
 }

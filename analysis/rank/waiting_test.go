@@ -301,3 +301,19 @@ func TestHowLongBenchmarksRan(t *testing.T) {
 		t.Errorf("seconds (-want +got):\n%s", diff)
 	}
 }
+
+func TestEvidenceOfWaits(t *testing.T) {
+	key := groupKey{"B", "s"}
+	for _, test := range []struct {
+		signal         Signal
+		function, want string
+	}{
+		{Lock, "x.f", `-sample_index=delay -relative_percentages -tagfocus='^benchmark:B$,^service:s$' -peek='^x\.f$' lock-wait.pb.gz`},
+		{OffCPU, "[unnamed code in libc.so.6]", `-sample_index=offcpu -relative_percentages -tagfocus='^benchmark:B$,^service:s$' -peek='^\[libc\.so\.6\+0x[0-9a-f]+\]$' offcpu.pb.gz`},
+		{Runnable, noCPU, `-sample_index=offcpu -relative_percentages -tagfocus='^benchmark:B$,^service:s$,^state:runnable$' -top offcpu.pb.gz`},
+	} {
+		if got := waitCommand(test.signal, key, test.function); got != "go tool pprof -symbolize=none "+test.want {
+			t.Errorf("got  %s\nwant go tool pprof -symbolize=none %s", got, test.want)
+		}
+	}
+}
