@@ -281,6 +281,9 @@ func (m *document) entries(r *rank.Measured, s *rank.Service) {
 			text(known(e.Cause) + ": " + known(e.CauseReason)), text(entryPayoff(e)), text(string(e.Priority))})
 	}
 	m.table([]markup{"Function", "What", ">Of the time", "Let go, or ended, by", "Cause", "Payoff", "Priority"}, rows)
+	if i := slices.IndexFunc(s.ByTime, func(e rank.Entry) bool { return e.Signal != rank.CPU }); i >= 0 {
+		m.waiting(&s.ByTime[i])
+	}
 	var rest []string
 	for _, u := range s.Unranked {
 		rest = append(rest, fmt.Sprintf("%s (%s)", cpuTime(u.NS), u.Reason))
@@ -289,6 +292,16 @@ func (m *document) entries(r *rank.Measured, s *rank.Service) {
 		m.paragraph("Waits that are in no place:", text(strings.Join(rest, "; ")+"."))
 	}
 	m.paragraph("By CPU time alone:")
+}
+
+// waiting shows the evidence of a place that waits.
+func (m *document) waiting(e *rank.Entry) {
+	if len(e.Stacks) > 0 {
+		m.paragraph("Of those that wait the foremost is", code(e.Function), markup(fmt.Sprintf("with %s in %s. Its most frequent stack, %s of that time, innermost function first:", cpuTime(e.NS), plural(e.Count, "wait"), percent(e.Stacks[0].Share))))
+		m.block("text", slices.Clone(e.Stacks[0].Functions))
+	}
+	m.paragraph("To see where it waited, in the session's folder:")
+	m.block("sh", []string{e.Evidence})
 }
 
 // ranking shows the foremost bottlenecks with their evidence.
