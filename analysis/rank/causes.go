@@ -12,8 +12,9 @@ type facts struct {
 	entry *Entry
 	state string
 	queue float64 // waiters on average, where they are a convoy; else 0
-	// busy is the part of the CPUs' time that the service used, all that everybody did.
-	busy, all *float64
+	// asked is the part of the CPUs' time that the service used or was ready to use, all
+	// what everybody used.
+	asked, all *float64
 }
 
 // causes are tried in order; the first whose evidence is there counts.
@@ -59,9 +60,9 @@ var causes = []struct {
 		"lock held without a CPU", func(f facts) bool { return f.lock() && f.mostly(runnable) },
 		func(f facts) string { return f.did() },
 	}, {
-		"queue: too few workers", func(f facts) bool { return queueKinds[f.entry.What] && f.busy != nil && *f.busy < busyCPUs },
+		"queue: too few workers", func(f facts) bool { return queueKinds[f.entry.What] && f.asked != nil && *f.asked < allCPUs },
 		func(f facts) string {
-			return "it waits for somebody to take or give work" + used(f.busy, "was used by the service")
+			return "it waits for somebody to take or give work" + used(f.asked, "is what the service used or was ready to use")
 		},
 	}, {
 		"waits for other work", func(f facts) bool { return queueKinds[f.entry.What] },

@@ -13,9 +13,9 @@ import (
 const (
 	// leastShare of the benchmark's time is what a wait needs to be a place.
 	leastShare = 0.001
-	// busyCPUs is the part of the CPUs' time from which on they count as busy.
-	busyCPUs = 0.8
-	// heldUpShare is how long a service waits for CPUs and locks for each second that it
+	// allCPUs is the part of the CPUs' time from which on a service asks for all of them.
+	allCPUs = 0.8
+	// heldUpShare is how long a service waits for locks for each second that it
 	// computes, from which on its queues are taken for a consequence of that.
 	heldUpShare = 0.5
 )
@@ -58,26 +58,32 @@ func (t *Tally) byTime(key groupKey, cpu []Bottleneck, m Measured, o Options) (e
 	return entries, unranked
 }
 
-// busy is the part of all CPUs' time that a service used, null if it is not known how many
-// there are.
-func (t *Tally) busy(key groupKey, seconds float64, o Options) *float64 {
+// asked is the part of all CPUs' time that a service used or was ready to use, null if it is
+// not known how many there are.
+func (t *Tally) asked(key groupKey, seconds float64, o Options) *float64 {
 	if o.CPUs <= 0 {
 		return nil
 	}
-	busy := share(t.existing(key).total.ns, seconds*float64(o.CPUs))
-	return &busy
+	ns := t.existing(key).total.ns
+	if g := t.waiting.groups[key]; g != nil {
+		if p := g.places[waitKey{Runnable, ""}]; p != nil {
+			ns += p.ns
+		}
+	}
+	part := share(ns, seconds*float64(o.CPUs))
+	return &part
 }
 
 // unrankable says why a place is not listed. A queue is a bottleneck of its own only while
-// those who would take from it could do more: on idle CPUs, and not held up themselves.
+// those who would take from it do not ask for all CPUs, and are not held up themselves.
 func (t *Tally) unrankable(key groupKey, k waitKey, seconds float64, o Options) string {
-	g, busy := t.waiting.groups[key], t.busy(key, seconds, o)
+	g, asked := t.waiting.groups[key], t.asked(key, seconds, o)
 	p := g.places[k]
 	queue := queueKinds[most(p.kinds)] && k.signal == Lock
 	switch {
 	case queue && float64(p.ns)/float64(max(p.samples, 1)) >= seconds*1e9/2: // it waits for an end
 		return noWork
-	case queue && busy != nil && *busy >= busyCPUs:
+	case queue && asked != nil && *asked >= allCPUs:
 		return awaited
 	case queue && float64(g.heldUp()) >= heldUpShare*float64(t.existing(key).total.ns) && g.heldUp() > 0:
 		return behind
@@ -87,11 +93,11 @@ func (t *Tally) unrankable(key groupKey, k waitKey, seconds float64, o Options) 
 	return ""
 }
 
-// heldUp is the time of waits for a CPU and for locks that somebody holds.
+// heldUp is the time of waits for locks that somebody holds.
 func (g *waitGroup) heldUp() int64 {
 	var ns int64
 	for k, p := range g.places {
-		if k.signal == Runnable || k.signal == Lock && !queueKinds[most(p.kinds)] {
+		if k.signal == Lock && !queueKinds[most(p.kinds)] {
 			ns += p.ns
 		}
 	}
@@ -137,7 +143,7 @@ func (t *Tally) waitEntry(key groupKey, k waitKey, g *waitGroup, seconds float64
 		NS: p.ns, Count: p.samples, TimeShare: share(p.ns, seconds), Of: timeOf(key.benchmark),
 		Stacks: p.heaviest(), AlsoIn: []EntryElsewhere{}, Unavailable: map[string]string{},
 	}
-	f := facts{entry: &e, state: p.state, busy: t.busy(key, seconds, o), all: m.CPUsBusy}
+	f := facts{entry: &e, state: p.state, asked: t.asked(key, seconds, o), all: m.CPUsBusy}
 	e.Holders, e.Held = []Part{}, []Part{}
 	if k.signal == Lock {
 		if len(p.locks) == 1 {

@@ -33,8 +33,9 @@ const (
 const (
 	noWork    = "idle: threads and goroutines with nothing to do"
 	forks     = "waits for threads or goroutines that were started for it: what those do is ranked"
-	awaited   = "waits for other work while the service keeps the CPUs busy: that work is ranked"
-	behind    = "waits for work that is itself held up by locks or waits for a CPU: those are ranked"
+	awaited   = "waits for other work while the service asks for all CPUs: that work is ranked"
+	behind    = "waits for work that is itself held up by locks: those are ranked"
+	runtimes  = "waits of a language runtime's own threads, of which no function of the program is on the stack"
 	unknowing = "waits for another process, a time or something unknown"
 	spins     = "waits for spinlocks, which are CPU time"
 	tiny      = "places below 0.1 % of the time"
@@ -186,7 +187,11 @@ func (a *waiting) offCPU(s *profile.Sample, stack waits.Stack, w weight) {
 		g.place(waitKey{OffCPU, state + " " + stack.Site()}, state).add(state, stack, "", w)
 	case "futex", "lock":
 		kind, _ := stack.Kind()
-		if reason := unrankedKinds[kind]; reason != "" {
+		reason := unrankedKinds[kind]
+		if stack.Known() && !stack.Own() {
+			reason = runtimes
+		}
+		if reason != "" {
 			g.unranked[reason] += w.ns
 			return
 		}
@@ -231,6 +236,8 @@ func (a *waiting) lockWait(s *profile.Sample, stack waits.Stack, w weight) {
 	switch reason := unrankedKinds[kind]; {
 	case reason != "":
 		g.unranked[reason] += w.ns
+	case state == "futex" && stack.Known() && !stack.Own():
+		g.unranked[runtimes] += w.ns
 	case state == goState && queueKinds[kind] && stack.Loop():
 		g.unranked[noWork] += w.ns
 	case state == goState:

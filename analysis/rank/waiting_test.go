@@ -193,22 +193,28 @@ func TestGoroutinesThatWait(t *testing.T) {
 	}
 }
 
-// While a service keeps all CPUs busy, or is held up by a lock, its queues are no bottleneck
+// While a service asks for all CPUs, or is held up by a lock, its queues are no bottleneck
 // of their own.
 func TestQueuesBehindOtherPlaces(t *testing.T) {
-	for reason, test := range map[string]struct{ cpu, locked int64 }{awaited: {1900, 0}, behind: {200, second}, "": {200, second / 2}} {
-		r := record()
+	for _, test := range []struct {
+		reason                string
+		cpu, runnable, locked int64
+	}{{awaited, 1900, 0, 0}, {awaited, 900, 8 * second, 0}, {behind, 200, 0, second}, {"", 200, second, second / 2}} {
+		r, reason := record(), test.reason
+		r.off.add("score;handle"+goServe, 9, test.runnable, first, ryot, "state=runnable").
+			add("k:futex_do_wait;runtime.futex", 1, 0, first, ryot, "state=futex")
+		r.waited.add("k:futex_do_wait;runtime.futex;runtime.futexsleep;runtime.notesleep", 1, second, first, ryot, "state=futex", "lock=10:0x7")
 		r.cpu.add("score;handle"+goServe, test.cpu, first, ryot)
 		r.waited.add("runtime.selectgo;x.(*queue).awaitWorker;x.invoke"+goServe, 40, 20*second, first, ryot, "state=go", "lock_kind=select", "lock=10:go:at:0x2").
 			add("sync.(*Mutex).Lock;x.locked;x.invoke"+goServe, 40, test.locked, first, ryot, "state=go", "lock_kind=sync.Mutex", "lock=10:go:0x3")
 		s := r.rank(t).Ranked[0].Services[0]
 		if reason == "" {
-			if len(s.Unranked) > 0 || s.ByTime[0].What != "select" {
+			if len(s.Unranked) != 1 || s.Unranked[0] != (Unranked{runtimes, second}) || s.ByTime[0].What != "select" {
 				t.Errorf("not held up: %+v, not ranked %v", s.ByTime, s.Unranked)
 			}
 			continue
 		}
-		if len(s.Unranked) != 1 || s.Unranked[0] != (Unranked{reason, 20 * second}) || s.ByTime[0].What == "select" {
+		if len(s.Unranked) != 2 || s.Unranked[0] != (Unranked{reason, 20 * second}) || s.ByTime[0].What == "select" {
 			t.Errorf("%s: not ranked: %v", reason, s.Unranked)
 		}
 	}

@@ -50,6 +50,9 @@ func written(name string) string {
 	return strings.TrimSuffix(name, "-fm")
 }
 
+// Own tells whether any of the program's own functions is on the stack.
+func (s Stack) Own() bool { return slices.ContainsFunc(s.calls, call.own) }
+
 // Has tells whether a function is on the stack.
 func (s Stack) Has(function string) bool {
 	return slices.ContainsFunc(s.calls, func(c call) bool { return c.name == function })
