@@ -24,9 +24,14 @@ var causes = []struct {
 	because func(facts) string
 }{
 	{
-		"too few CPUs", func(f facts) bool { return f.state == runnable },
+		"too few CPUs", func(f facts) bool { return f.state == runnable && (f.all == nil || *f.all >= allCPUs) },
 		func(f facts) string {
 			return "threads could run and waited for a CPU" + used(f.all, "was used by everybody")
+		},
+	}, {
+		"slow to get a CPU", func(f facts) bool { return f.state == runnable },
+		func(f facts) string {
+			return "threads could run and waited for a CPU" + used(f.all, "was used by everybody: bursts, a limit of the group's CPU time, or the host below")
 		},
 	}, {
 		"page faults", func(f facts) bool { return f.state == "fault" },

@@ -35,7 +35,7 @@
 // seconds seen from the other side, and evidence only; off-CPU time in a state of which the
 // locks are known is theirs. What is in no place is in [Service.Unranked] with the reason:
 // waits of those with nothing to do, for what was started to be waited for, for queues
-// while the service asks for all CPUs (computes, or is ready to) or is held up by locks.
+// while no CPU is idle, or the service is held up by locks.
 //
 // Causes are told by the table in causes.go. What holders of Go's locks did is not recorded;
 // what ran and waited below the function that lets go stands for it, and the entry says so.

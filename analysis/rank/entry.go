@@ -40,7 +40,7 @@ func (t *Tally) byTime(key groupKey, cpu []Bottleneck, m Measured, o Options) (e
 		reasons := maps.Clone(g.unranked)
 		for _, k := range slices.SortedFunc(maps.Keys(g.places), compareWaitKeys) {
 			p := g.places[k]
-			switch reason := t.unrankable(key, k, seconds, o); {
+			switch reason := t.unrankable(key, k, seconds, m, o); {
 			case k.signal == OffCPU && g.locked[p.state] > 0: // the same seconds as of locks
 			case reason != "":
 				reasons[reason] += p.ns
@@ -75,15 +75,15 @@ func (t *Tally) asked(key groupKey, seconds float64, o Options) *float64 {
 }
 
 // unrankable says why a place is not listed. A queue is a bottleneck of its own only while
-// those who would take from it do not ask for all CPUs, and are not held up themselves.
-func (t *Tally) unrankable(key groupKey, k waitKey, seconds float64, o Options) string {
+// CPUs are idle that those who would take from it do not ask for, and nothing holds them up.
+func (t *Tally) unrankable(key groupKey, k waitKey, seconds float64, m Measured, o Options) string {
 	g, asked := t.waiting.groups[key], t.asked(key, seconds, o)
 	p := g.places[k]
 	queue := queueKinds[most(p.kinds)] && k.signal == Lock
 	switch {
 	case queue && float64(p.ns)/float64(max(p.samples, 1)) >= seconds*1e9/2: // it waits for an end
 		return noWork
-	case queue && asked != nil && *asked >= allCPUs:
+	case queue && (asked != nil && *asked >= allCPUs || m.CPUsBusy != nil && *m.CPUsBusy >= allCPUs):
 		return awaited
 	case queue && float64(g.heldUp()) >= heldUpShare*float64(t.existing(key).total.ns) && g.heldUp() > 0:
 		return behind

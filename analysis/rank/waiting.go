@@ -33,7 +33,7 @@ const (
 const (
 	noWork    = "idle: threads and goroutines with nothing to do"
 	forks     = "waits for threads or goroutines that were started for it: what those do is ranked"
-	awaited   = "waits for other work while the service asks for all CPUs: that work is ranked"
+	awaited   = "waits for other work while no CPU is idle: more workers would not help, and that work is ranked"
 	behind    = "waits for work that is itself held up by locks: those are ranked"
 	runtimes  = "waits of a language runtime's own threads, of which no function of the program is on the stack"
 	unknowing = "waits for another process, a time or something unknown"

@@ -128,7 +128,7 @@ func TestWaitsAndCPUAreOneList(t *testing.T) {
 	report := r.rank(t)
 	got, shares := lines(report)
 	want := []string{
-		"mutex evict < evict: lock held across I/O", "CPU matmul: computes", "io flush: disk", "runnable [waiting for a CPU]: too few CPUs",
+		"mutex evict < evict: lock held across I/O", "CPU matmul: computes", "io flush: disk", "runnable [waiting for a CPU]: slow to get a CPU",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatalf("entries (-want +got):\n%s", diff)
@@ -193,14 +193,15 @@ func TestGoroutinesThatWait(t *testing.T) {
 	}
 }
 
-// While a service asks for all CPUs, or is held up by a lock, its queues are no bottleneck
+// While no CPU is idle, whoever uses them, or is held up by a lock, its queues are no bottleneck
 // of their own.
 func TestQueuesBehindOtherPlaces(t *testing.T) {
 	for _, test := range []struct {
-		reason                string
-		cpu, runnable, locked int64
-	}{{awaited, 1900, 0, 0}, {awaited, 900, 8 * second, 0}, {behind, 200, 0, second}, {"", 200, second, second / 2}} {
+		reason                        string
+		cpu, others, runnable, locked int64
+	}{{awaited, 1900, 0, 0, 0}, {awaited, 200, 1700, 0, 0}, {awaited, 900, 0, 8 * second, 0}, {behind, 200, 0, 0, second}, {"", 200, 1000, second, second / 2}} {
 		r, reason := record(), test.reason
+		r.cpu.add("elsewhere", test.others, first)
 		r.off.add("score;handle"+goServe, 9, test.runnable, first, ryot, "state=runnable").
 			add("k:futex_do_wait;runtime.futex", 1, 0, first, ryot, "state=futex")
 		r.waited.add("k:futex_do_wait;runtime.futex;runtime.futexsleep;runtime.notesleep", 1, second, first, ryot, "state=futex", "lock=10:0x7")
