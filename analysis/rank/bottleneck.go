@@ -39,6 +39,12 @@ func (t *Tally) bottleneck(key groupKey, id uint32, m Measured, o Options) Bottl
 			"risk":        "risk is declared by people, and none was declared",
 		},
 	}
+	if m.WallSeconds != nil {
+		of := share(b.SelfNS, *m.WallSeconds)
+		b.TimeShare = &of
+	} else {
+		b.Unavailable["time_share"] = "it was not recorded how long the benchmark ran"
+	}
 	b.Payoff = payoff(b.Share, denominator(key))
 	b.Priority, b.PriorityReason = prioritise(b.Interval.Low, m.Verdict)
 	return b

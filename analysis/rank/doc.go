@@ -1,6 +1,7 @@
 // Package rank answers which places hold a benchmark back: for each benchmark
 // and service, the functions that used most of the service's CPU time
-// themselves, with how sure that is and what fixing them could bring at most.
+// themselves, with how sure that is and what fixing them could bring at most; and beside
+// them the places where threads and goroutines waited.
 //
 // A [Tally] takes CPU profiles, one for each window of the recording, with the
 // sample types samples/count and cpu/nanoseconds and the labels benchmark,
@@ -19,6 +20,30 @@
 // the unnamed code of their binary. Places with fewer than 30 samples are counted, not
 // shown.
 //
+// # Places that wait
+//
+// One list ([Service.ByTime]) orders places of all kinds by one measure: seconds of CPU time
+// or of waiting, of all threads and goroutines together, for each second that the benchmark
+// ran. Three threads that wait all the time have a share of 3. Places are
+//
+//	locks      each lock by its ID, Go's by kind and waiting function; named by the innermost
+//	           function that is not the lock's own, beside the one that lets go
+//	off-cpu    waits for disks, page faults, times and pipes, by such a function
+//	runnable   waits for a CPU, one place for each service
+//
+// Each second of waiting counts once: who let a lock go and what holders did are the same
+// seconds seen from the other side, and evidence only; off-CPU time in a state of which the
+// locks are known is theirs. What is in no place is in [Service.Unranked] with the reason:
+// waits of those with nothing to do, for what was started to be waited for, for queues
+// while no CPU is idle, or the service is held up by locks.
+//
+// Causes are told by the table in causes.go. What holders of Go's locks did is not recorded;
+// what ran and waited below the function that lets go stands for it, and the entry says so.
+//
+// A closed loop gains at most the share of its time that a place waits, or all of it where
+// the share is 1 or more. Of an open loop nothing is predicted: its time does not shrink, and
+// how much of a request's time a wait is, is not known here.
+//
 // # How sure
 //
 // Windows are replicates: a share over at least three of them is a ratio of two
@@ -27,9 +52,12 @@
 // windows it is Wilson's interval for independent samples, which is too narrow
 // when they are not independent. The interval names its method.
 //
+// Waits are measured, not sampled, and have no interval.
+//
 // # Priority
 //
-// The lower end of a share's interval and the benchmark's targets decide:
+// The lower end of a share's interval, or the share of the benchmark's time of a place that
+// waits, and the benchmark's targets decide:
 //
 //	share is at least     target missed   undecided or none   target met
 //	20 %                  CRITICAL        HIGH                MEDIUM

@@ -2,8 +2,12 @@ package rank
 
 import "github.com/narrows-profiler/narrows/workloads/metrics"
 
-// SchemaVersion is the version of bottleneck_report.json's layout.
-const SchemaVersion = 1
+// SchemaVersion is the version of bottleneck_report.json's layout, and ProfileSchemaVersion
+// that of profiles/<service>.json.
+const (
+	SchemaVersion        = 2
+	ProfileSchemaVersion = 1
+)
 
 // Report is the content of bottleneck_report.json; its layout is described by
 // docs/schema/bottleneck_report.schema.json. Shares are between 0 and 1, fields
@@ -63,8 +67,16 @@ type Measured struct {
 	Targets       []metrics.Target `json:"targets"`
 	// RecordedNS is the CPU time of all recorded processes during the benchmark:
 	// the machine's, if the whole machine was recorded.
-	RecordedNS      int64 `json:"recorded_ns"`
-	RecordedSamples int64 `json:"recorded_samples"`
+	RecordedNS int64 `json:"recorded_ns"`
+	// WallSeconds is how long the benchmark ran, null if that was not recorded; then no
+	// share of its time is known. TimeDenominator says in words what such shares are.
+	WallSeconds     *float64 `json:"wall_seconds"`
+	TimeDenominator string   `json:"time_denominator"`
+	// CPUsBusy is the part of all CPUs' time that was used, null if unknown.
+	CPUsBusy *float64 `json:"cpus_busy"`
+	// LoadModel is the metrics document\'s: open-loop or closed-loop, empty without one.
+	LoadModel       string `json:"load_model"`
+	RecordedSamples int64  `json:"recorded_samples"`
 	// NoServiceNS is the part of RecordedNS that belongs to no service.
 	NoServiceNS int64     `json:"no_service_ns"`
 	Services    []Service `json:"services"`
@@ -87,6 +99,73 @@ type Service struct {
 	SuppressedPlaces int          `json:"suppressed_places"`
 	SuppressedNS     int64        `json:"suppressed_ns"`
 	Bottlenecks      []Bottleneck `json:"bottlenecks"`
+	// ByTime lists places that use the CPU and places that wait by their share of the
+	// benchmark's time; Unranked is the waiting that is in none of them.
+	ByTime   []Entry    `json:"by_time"`
+	Unranked []Unranked `json:"unranked_waits"`
+}
+
+// Signal is what a place shows in.
+type Signal string
+
+// The signals.
+const (
+	CPU      Signal = "cpu"
+	Lock     Signal = "lock"
+	OffCPU   Signal = "off-cpu"
+	Runnable Signal = "runnable"
+)
+
+// Entry is a place of any kind. Waits for locks and the doings of those who hold them are
+// the same seconds seen from two sides: only the former count.
+type Entry struct {
+	Benchmark string `json:"benchmark"`
+	Service   string `json:"service"`
+	Signal    Signal `json:"signal"`
+	// What is "CPU", the kind of the lock, or the state of a thread that waits.
+	What     string `json:"what"`
+	Function string `json:"function"` // that computes or waits
+	Binary   string `json:"binary"`   // of a function that computes
+	Lock     string `json:"lock"`     // its ID where the place is one lock
+	NS       int64  `json:"ns"`
+	Count    int64  `json:"count"` // of samples or waits
+	// TimeShare is seconds for each second of the benchmark: above 1 where several
+	// threads compute or wait at the same time.
+	TimeShare float64 `json:"time_share"`
+	Of        string  `json:"of"`
+	// Holders are the functions that let the lock go, or ended the wait. Held is what
+	// holders did, by state, and HeldBasis says how that is known.
+	Holders        []Part            `json:"holders"`
+	Held           []Part            `json:"held"`
+	HeldBasis      string            `json:"held_basis"`
+	Cause          string            `json:"cause"`
+	CauseReason    string            `json:"cause_reason"`
+	Payoff         *Payoff           `json:"payoff"`
+	Priority       Priority          `json:"priority"`
+	PriorityReason string            `json:"priority_reason"`
+	Stacks         []Stack           `json:"stacks"`
+	Evidence       string            `json:"evidence"`
+	AlsoIn         []EntryElsewhere  `json:"also_in"`
+	Unavailable    map[string]string `json:"unavailable"`
+}
+
+// Part is a part of the time that others waited.
+type Part struct {
+	What  string  `json:"what"`
+	NS    int64   `json:"ns"`
+	Share float64 `json:"share"`
+}
+
+// EntryElsewhere is the same place in another benchmark.
+type EntryElsewhere struct {
+	Benchmark string  `json:"benchmark"`
+	TimeShare float64 `json:"time_share"`
+}
+
+// Unranked is waiting that is in no place, and why.
+type Unranked struct {
+	Reason string `json:"reason"`
+	NS     int64  `json:"ns"`
 }
 
 // Bottleneck is a function that used CPU time itself.
@@ -105,6 +184,9 @@ type Bottleneck struct {
 	Share         float64  `json:"share"`          // of the service's CPU time in the benchmark
 	Interval      Interval `json:"interval"`       // of Share
 	RecordedShare float64  `json:"recorded_share"` // of the benchmark's RecordedNS
+	// TimeShare is CPU seconds for each second of the benchmark, null if it is not known
+	// how long that ran.
+	TimeShare *float64 `json:"time_share"`
 	// TotalNS is the time of all stacks the function is in, each counted once.
 	TotalNS        int64    `json:"total_ns"`
 	Payoff         Payoff   `json:"payoff"`

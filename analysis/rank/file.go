@@ -81,6 +81,11 @@ func decode(data []byte) (*Report, error) {
 					return nil, err
 				}
 			}
+			for _, e := range s.ByTime {
+				if err := e.check(); err != nil {
+					return nil, err
+				}
+			}
 		}
 	}
 	return r, nil
@@ -94,6 +99,16 @@ func (b *Bottleneck) check() error {
 	}
 	if urgency(b.Priority) < 0 {
 		return fmt.Errorf("%q has the unknown priority %q", b.Title, b.Priority)
+	}
+	return nil
+}
+
+func (e *Entry) check() error {
+	if e.TimeShare < 0 || e.Payoff != nil && (e.Payoff.SavingAtMost < 0 || e.Payoff.SavingAtMost > 1) {
+		return fmt.Errorf("%q has a share of %v of the time", e.Function, e.TimeShare)
+	}
+	if urgency(e.Priority) < 0 {
+		return fmt.Errorf("%q has the unknown priority %q", e.Function, e.Priority)
 	}
 	return nil
 }

@@ -59,8 +59,10 @@ func unnamed(binary string) string {
 	if binary == "" {
 		return "[unnamed code]"
 	}
-	return "[unnamed code in " + path.Base(binary) + "]"
+	return unnamedIn + path.Base(binary) + "]"
 }
+
+const unnamedIn = "[unnamed code in "
 
 // lostReason returns the reason of a sample that stands for lost weight.
 func lostReason(s *profile.Sample) (string, bool) {

@@ -72,3 +72,39 @@ func FuzzTally(f *testing.F) {
 		}
 	})
 }
+
+// FuzzWaits ranks profiles of waits that anybody may have made.
+func FuzzWaits(f *testing.F) {
+	for _, b := range []waitBuilder{
+		lockDelay().add("sync.(*Mutex).Lock;x.f.deferwrap1;net/http.(*conn).serve;runtime.goexit", 9, second, first, ryot, "state=go", "lock=1", "lock_kind=sync.Mutex"),
+		lockDelay().add("[a+0x1];[no stack: x]", 9, second, first, "state=futex", "lock=1").add("", 1, 1, first),
+	} {
+		var data bytes.Buffer
+		if err := b.p.WriteUncompressed(&data); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := profile.ParseUncompressed(data)
+		if err != nil || p.CheckValid() != nil {
+			return
+		}
+		var tally Tally
+		if tally.AddLockWait(p) != nil || tally.AddLockBlame(p) != nil {
+			return
+		}
+		_ = tally.AddOffCPU(p)
+		r, err := tally.Report(nil, Options{CPUs: 2, Seconds: map[string]float64{"": 1, "FirstTokenLatencyBenchmark": 10}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err = json.Marshal(r)
+		if err != nil {
+			t.Fatalf("a ranking that cannot be written: %v", err)
+		}
+		if _, err := decode(data); err != nil {
+			t.Fatalf("a ranking that cannot be read: %v", err)
+		}
+	})
+}

@@ -114,7 +114,7 @@ func (f *Functions) addSample(s *profile.Sample, w weight) {
 // Profile lists the limit functions with most self time.
 func (f *Functions) Profile(limit int) *ServiceProfile {
 	d := &ServiceProfile{
-		SchemaVersion: SchemaVersion, Service: f.subject.Service, Component: f.subject.Component, Profiler: f.subject.Profiler,
+		SchemaVersion: ProfileSchemaVersion, Service: f.subject.Service, Component: f.subject.Component, Profiler: f.subject.Profiler,
 		DurationSeconds: time.Duration(f.end - f.start).Seconds(),
 		Denominator:     denominator(groupKey{service: f.subject.Service}) + ", without what was lost",
 		CallCountReason: "samples show where time is spent, not how often a function is called",

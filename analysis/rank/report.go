@@ -20,6 +20,12 @@ type Options struct {
 	MinSamples int64   // below which a place is not shown; 30
 	Top        int     // places for each service and benchmark; 3
 	TopOverall int     // places of all; 5
+
+	// Seconds is how long each benchmark ran, CPUs how many there are, and Queues how many
+	// threads wait on average before each lock that has a convoy; [FromSession] sets them.
+	Seconds map[string]float64
+	CPUs    int
+	Queues  map[string]float64
 }
 
 func (o Options) withDefaults() Options {
@@ -122,6 +128,11 @@ func (t *Tally) benchmarks(documents []metrics.Document) []string {
 			others[key.benchmark] = true
 		}
 	}
+	for key := range t.waiting.groups {
+		if key.benchmark != "" && !slices.Contains(names, key.benchmark) {
+			others[key.benchmark] = true
+		}
+	}
 	return append(names, slices.Sorted(maps.Keys(others))...)
 }
 
@@ -147,9 +158,15 @@ func (t *Tally) measure(benchmark string, documents []metrics.Document, o Option
 			services = append(services, key.service)
 		}
 	}
+	for key := range t.waiting.groups {
+		if key.benchmark == benchmark && !slices.Contains(services, key.service) {
+			services = append(services, key.service)
+		}
+	}
+	m.setTime(document, o)
 	slices.Sort(services)
 	if len(services) > 1 && services[0] == "" {
-		m.NoServiceNS = t.groups[groupKey{benchmark, ""}].total.ns
+		m.NoServiceNS = t.existing(groupKey{benchmark, ""}).total.ns
 		services = services[1:]
 	}
 	var all []Bottleneck
@@ -163,7 +180,7 @@ func (t *Tally) measure(benchmark string, documents []metrics.Document, o Option
 
 // service ranks one service in one benchmark.
 func (t *Tally) service(key groupKey, m Measured, o Options) (Service, []Bottleneck) {
-	g := t.groups[key]
+	g := t.existing(key)
 	s := Service{
 		Service: key.service, CPUNS: g.total.ns, Samples: g.total.samples, RecordedShare: ratio(g.total.ns, m.RecordedNS),
 		Denominator: denominator(key), LostNS: g.lostNS, TruncatedNS: g.truncated.ns, NoStackNS: g.noStack.ns,
@@ -182,7 +199,17 @@ func (t *Tally) service(key groupKey, m Measured, o Options) (Service, []Bottlen
 		return cmp.Or(cmp.Compare(b.SelfNS, a.SelfNS), compareNames(a, b))
 	})
 	s.Bottlenecks = append(s.Bottlenecks, places[:min(o.Top, len(places))]...)
+	s.ByTime, s.Unranked = t.byTime(key, places, m, o)
+	s.ByTime = s.ByTime[:min(o.Top, len(s.ByTime))]
 	return s, places
+}
+
+// existing is a group, empty if nothing was sampled of it.
+func (t *Tally) existing(key groupKey) *group {
+	if g := t.groups[key]; g != nil {
+		return g
+	}
+	return &group{}
 }
 
 // denominator names what shares in a group are shares of.

@@ -21,6 +21,7 @@ type Tally struct {
 	groups  map[groupKey]*group
 	windows int
 	lost    map[string]int64 // nanoseconds by reason
+	waiting waiting
 	// all bounds every other sum.
 	all    weight
 	hashed []byte // what is being hashed

@@ -44,11 +44,35 @@ func (m *document) summary(d *Data) {
 	} else {
 		items = append(items, "No bottleneck is named: there are too few CPU samples, or none.")
 	}
+	if e := d.foremostByTime(); e != nil {
+		item := markup(fmt.Sprintf("Foremost by the benchmark's time: %s, %s of the %s, %s", code(e.Function), percent(e.TimeShare), text(known(e.Of)), text(known(e.What))))
+		if len(e.Holders) > 0 {
+			item += markup(", let go by ") + code(e.Holders[0].What)
+		}
+		items = append(items, item+markup(". Cause: ")+text(known(e.Cause)+", "+known(e.CauseReason)+"."))
+	}
 	items = append(items, text("Trust: "+seen(d)+"; "+ownCost(d)+"."))
 	if s := d.Session; s.Status != session.Complete {
 		items = append(items, markup("**The session is "+text(string(s.Status)+": "+known(s.Reason))+".** What follows describes the part that was recorded."))
 	}
 	m.list(items)
+}
+
+// foremostByTime is the place with the largest share of its benchmark's time, nil if there is
+// none.
+func (d *Data) foremostByTime() *rank.Entry {
+	var first *rank.Entry
+	if d.Ranking == nil {
+		return nil
+	}
+	for i := range d.Ranking.Ranked {
+		for j := range d.Ranking.Ranked[i].Services {
+			if list := d.Ranking.Ranked[i].Services[j].ByTime; len(list) > 0 && (first == nil || list[0].TimeShare > first.TimeShare) {
+				first = &list[0]
+			}
+		}
+	}
+	return first
 }
 
 // benchmarkSentence is a benchmark's outcome in one sentence.
@@ -235,13 +259,54 @@ func (m *document) service(ranking *rank.Report, r *rank.Measured, s *rank.Servi
 		b := &s.Bottlenecks[i]
 		rows = append(rows, []markup{code(b.Function), code(where(b)), markup(percent(b.Share)), markup(span(b.Interval)), markup(count(b.Samples)), markup(percent(b.RecordedShare)), text(string(b.Interval.Method))})
 	}
+	m.entries(r, s)
 	m.table([]markup{"Function", "Where", ">Share", markup(fmt.Sprintf(">%.0f %% interval", 100*ranking.Confidence)), ">Samples", ">Of all recorded", "Interval's method"}, rows)
 	m.paragraph(markup(fmt.Sprintf("%s seen; %s with too few samples not shown, %s together.", plural(int64(s.Places), "function"), count(int64(s.SuppressedPlaces)), percent(ratio(s.SuppressedNS, s.CPUNS)))))
 }
 
+// entries shows what a service computed and waited for, by share of the benchmark's time.
+func (m *document) entries(r *rank.Measured, s *rank.Service) {
+	if len(s.ByTime) == 0 {
+		return
+	}
+	m.paragraph(markup(fmt.Sprintf("Top %d by share of the benchmark's time:", len(s.ByTime))), text(known(r.TimeDenominator)+"."))
+	var rows [][]markup
+	for i := range s.ByTime {
+		e := &s.ByTime[i]
+		holder := markup("")
+		if len(e.Holders) > 0 {
+			holder = code(e.Holders[0].What) + markup(" "+percent(e.Holders[0].Share))
+		}
+		rows = append(rows, []markup{code(e.Function), text(known(e.What)), markup(percent(e.TimeShare)), holder,
+			text(known(e.Cause) + ": " + known(e.CauseReason)), text(entryPayoff(e)), text(string(e.Priority))})
+	}
+	m.table([]markup{"Function", "What", ">Of the time", "Let go, or ended, by", "Cause", "Payoff", "Priority"}, rows)
+	if i := slices.IndexFunc(s.ByTime, func(e rank.Entry) bool { return e.Signal != rank.CPU }); i >= 0 {
+		m.waiting(&s.ByTime[i])
+	}
+	var rest []string
+	for _, u := range s.Unranked {
+		rest = append(rest, fmt.Sprintf("%s (%s)", cpuTime(u.NS), u.Reason))
+	}
+	if len(rest) > 0 {
+		m.paragraph("Waits that are in no place:", text(strings.Join(rest, "; ")+"."))
+	}
+	m.paragraph("By CPU time alone:")
+}
+
+// waiting shows the evidence of a place that waits.
+func (m *document) waiting(e *rank.Entry) {
+	if len(e.Stacks) > 0 {
+		m.paragraph("Of those that wait the foremost is", code(e.Function), markup(fmt.Sprintf("with %s in %s. Its most frequent stack, %s of that time, innermost function first:", cpuTime(e.NS), plural(e.Count, "wait"), percent(e.Stacks[0].Share))))
+		m.block("text", slices.Clone(e.Stacks[0].Functions))
+	}
+	m.paragraph("To see where it waited, in the session's folder:")
+	m.block("sh", []string{e.Evidence})
+}
+
 // ranking shows the foremost bottlenecks with their evidence.
 func (m *document) ranking(d *Data) {
-	m.heading(2, "Bottlenecks, most urgent first")
+	m.heading(2, "Bottlenecks by CPU time, most urgent first")
 	if d.Ranking == nil || len(d.Ranking.Top) == 0 {
 		m.paragraph("None: no function has enough CPU samples.")
 		return

@@ -44,8 +44,13 @@ func (t *terminal) places(d *Data) {
 
 // service prints the foremost places of a service, each below its benchmark.
 func (t *terminal) service(r *rank.Report, name string) {
+	entries := r.ForemostByTime(name, shownPlaces)
 	top := r.Foremost(name, shownPlaces)
-	t.wrapped("", fmt.Sprintf("Top %d of %s by the CPU time that functions used themselves; they need %s to be shown", shownPlaces, serviceName(name), plural(r.MinSamples, "sample")))
+	if len(entries) > 0 {
+		t.wrapped("", fmt.Sprintf("Top %d of %s by share of the benchmark's time: seconds of computing or waiting for each second, 100 %% for each thread that does nothing else", shownPlaces, serviceName(name)))
+	} else {
+		t.wrapped("", fmt.Sprintf("Top %d of %s by the CPU time that functions used themselves; they need %s to be shown", shownPlaces, serviceName(name), plural(r.MinSamples, "sample")))
+	}
 	benchmarks := 0
 	for i := range r.Ranked {
 		m := &r.Ranked[i]
@@ -56,6 +61,11 @@ func (t *terminal) service(r *rank.Report, name string) {
 		benchmarks++
 		s := &m.Services[j]
 		t.wrapped("  ", fmt.Sprintf("%s: %s; %s", known(m.Benchmark), used(s), unshown(s)))
+	}
+	if len(entries) > 0 {
+		t.entries(r, entries, benchmarks > 1)
+		t.line("")
+		return
 	}
 	if len(top) > 0 {
 		t.header(r)
@@ -70,6 +80,59 @@ func (t *terminal) service(r *rank.Report, name string) {
 		t.foremost(&top[0])
 	}
 	t.line("")
+}
+
+// entries prints places that compute or wait, one line each, and why the first one is
+// there.
+func (t *terminal) entries(r *rank.Report, list []rank.Entry, several bool) {
+	t.line("     %s  %s %s  %s", padLeft("time", 8), pad("function", 33), pad("what", 14), "let go by; of CPU: its share, where")
+	for i := range list {
+		e := &list[i]
+		t.line("  %2d %s  %s %s  %s", i+1, padLeft(percent(e.TimeShare), 8), pad(brief(e.Function), 33), pad(e.What, 14), shorten(clean(aside(r, e)), 35))
+		if several {
+			text := "in " + known(e.Benchmark)
+			for _, o := range e.AlsoIn {
+				text += fmt.Sprintf(", %s in %s", percent(o.TimeShare), known(o.Benchmark))
+			}
+			t.wrapped("               ", text)
+		}
+	}
+	first := &list[0]
+	t.wrapped("     ", fmt.Sprintf("1 is %s: %s", first.Priority, first.PriorityReason))
+	if first.Signal != rank.CPU {
+		t.wrapped("     ", fmt.Sprintf("cause: %s: %s", first.Cause, first.CauseReason))
+	}
+	t.wrapped("     ", entryPayoff(first))
+}
+
+// entryPayoff says what mending a place could bring at most.
+func entryPayoff(e *rank.Entry) string {
+	if e.Payoff == nil {
+		return "what not waiting there would bring is unknown: " + known(e.Unavailable["payoff"])
+	}
+	return e.Payoff.Statement
+}
+
+// aside says who let go what a place waits for, or what share of the service's CPU time it
+// has, and where.
+func aside(r *rank.Report, e *rank.Entry) string {
+	if len(e.Holders) > 0 {
+		return brief(e.Holders[0].What)
+	}
+	if e.Signal != rank.CPU {
+		return ""
+	}
+	for i := range r.Ranked {
+		for j := range r.Ranked[i].Services {
+			for k := range r.Ranked[i].Services[j].Bottlenecks {
+				b := &r.Ranked[i].Services[j].Bottlenecks[k]
+				if b.Benchmark == e.Benchmark && b.Service == e.Service && b.Function == e.Function && b.Binary == e.Binary {
+					return percent(b.Share) + ", " + where(b)
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // elsewhere says what share a place has in other benchmarks.

@@ -43,11 +43,13 @@ func TestTerminalSaysWhatWasFound(t *testing.T) {
 		`a program of known split was off by 0\.4 points at most in 3,009 samples \(chance\s+explains 2\.6\)`,
 		`the load generator itself adds 0\.2421 ms \(median\), 1\.096 ms \(99th percentile\) to each latency`,
 		`what the load generator itself adds is unknown: the null server did not start`,
-		`(?m)^   1  5\d\.\d %    \d\d\.\d to \d\d\.\d %     1,\d\d\d  llama\.\(\*Model\)\.matmul +forward\.go:10$`,
-		`(?m)^   3  1\d\.\d %    .* llama\.softmax `,
-		`1 is CRITICAL: `, `saves at most 5\d\.\d % `,
+		`Top 3 of ryot by share of the benchmark's time`,
+		`(?m)^   1  120\.0 %  llama\.\(\*Cache\)\.get +sync\.Mutex +llama\.\(\*Cache\)\.get$`,
+		`(?m)^   2   64\.0 %  llama\.\(\*Model\)\.matmul +CPU +71\.1 %, forward\.go:10$`,
+		`(?m)^   3   25\.0 %  llama\.\(\*Model\)\.attention +CPU `,
+		`1 is CRITICAL: `, `cause: lock held across I/O: 100 % waiting for a disk, of what was done below`, `what not waiting there would bring is unknown: requests came on a schedule`,
 		`FirstTokenLatencyBenchmark: 27\.0 s in 2,700 samples, 88\.2 % of all recorded; 1 not shown \(0\.6 %\)`,
-		`(?m)^ +in FirstTokenLatencyBenchmark, 71\.1 % in TokenGenerationBenchmark$`,
+		`(?m)^ +in TokenGenerationBenchmark, 46\.5 % in FirstTokenLatencyBenchmark$`,
 		`Recorded 60\.0 s: 99\.6 % of the machine's 61\.4 s CPU time seen, 240\.0 ms lost; recording cost 1\.2 s\s+CPU time \(1\.0 % of the machine\), 86\.0 MiB`,
 	} {
 		if !regexp.MustCompile(want).MatchString(out) {
@@ -78,7 +80,7 @@ func TestMarkdownHoldsEveryPart(t *testing.T) {
 	out := string(data)
 	for _, want := range []string{
 		"## Executive summary", "## Host and versions", "## Baselines against targets", "## Hotspots by service",
-		"## Bottlenecks, most urgent first", "## Accounting and losses", "## Limitations of this recording", "## Files",
+		"## Bottlenecks by CPU time, most urgent first", "## Accounting and losses", "## Limitations of this recording", "## Files",
 		"| `FirstTokenLatencyBenchmark` | ryot | `ttft_p95_ms` | &lt; 100 ms | 142.7 ms | 138.1 to 149.9 ms (95 %) | 280 | **missed** |",
 		"| `FirstTokenLatencyBenchmark` | `ttft_p99_ms` | unknown | unknown | a p99 needs 299 answers, there are 280 |",
 		"| `FirstTokenLatencyBenchmark` | 0.061 ms, 0.42 ms | 0.012 cores | 0.2421 ms (median), 1.096 ms (99th percentile) | 150 requests/s | 0.067 cores |",
@@ -92,7 +94,12 @@ func TestMarkdownHoldsEveryPart(t *testing.T) {
 		"| Lost | 240.0 ms | 0.4 % |", "| missed ticks | 24 | CPU 0 and 1 |",
 		"- `FirstTokenLatencyBenchmark`: the service gave no token count for 3 of 280 answers; their content chunks were counted.",
 		"20 of 300 requests gave no valid answer (20 timeout)",
-		"| `session.json` |", "| `windows/` (6 files) |",
+		"| `session.json` |", "| `windows/` (15 files) |",
+		"Foremost by the benchmark's time: `" + module + "(*Cache).get`, 120.0 % of the time that FirstTokenLatencyBenchmark ran, sync.Mutex, let go by `" + module + "(*Cache).get`. Cause: lock held across I/O",
+		"| `" + module + "(*Cache).get` | sync.Mutex | 120.0 % | `" + module + "(*Cache).get` 100.0 % | lock held across I/O: 100 % waiting for a disk, of what was done below",
+		"| `" + module + "(*Model).matmul` | CPU | 46.5 % |", "with 36.0 s in 120 waits. Its most frequent stack, 100.0 % of that time, innermost function first:",
+		"-sample_index=delay -relative_percentages -tagfocus='^benchmark:FirstTokenLatencyBenchmark$,^service:ryot$' -peek=",
+		"Waits that are in no place: 90.0 s (idle: threads and goroutines with nothing to do).",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the report does not say %q", want)
@@ -210,9 +217,14 @@ func planted(t testing.TB, d *Data, name string) *Data {
 	b.Stacks = []rank.Stack{{Functions: []string{name, name}}}
 	b.Evidence = name
 	ranking.Compared = name
+	e := ranking.Ranked[0].Services[0].ByTime[0]
+	e.Benchmark, e.Service, e.Signal, e.What, e.Function, e.Binary, e.Lock, e.Of = name, name, rank.Signal(name), name, name, name, name, name
+	e.Cause, e.CauseReason, e.PriorityReason, e.Priority, e.Evidence, e.HeldBasis = name, name, name, rank.Priority(name), name, name
+	e.Holders, e.Held, e.Unavailable = []rank.Part{{What: name}}, []rank.Part{{What: name}}, map[string]string{"payoff": name}
+	e.AlsoIn = []rank.EntryElsewhere{{Benchmark: name}}
 	ranking.Top = []rank.Bottleneck{b}
 	ranking.Lost = []rank.Lost{{Reason: name}}
-	ranking.Ranked = []rank.Measured{{Benchmark: name, VerdictReason: name, Services: []rank.Service{{Service: name, Denominator: name, TruncatedNS: 1, NoStackNS: 1, SuppressedPlaces: 1, Bottlenecks: []rank.Bottleneck{b}}}}}
+	ranking.Ranked = []rank.Measured{{Benchmark: name, VerdictReason: name, TimeDenominator: name, Services: []rank.Service{{Service: name, Denominator: name, TruncatedNS: 1, NoStackNS: 1, SuppressedPlaces: 1, Bottlenecks: []rank.Bottleneck{b}, ByTime: []rank.Entry{e}, Unranked: []rank.Unranked{{Reason: name, NS: 1}}}}}}
 	return &Data{Session: &s, Metrics: []metrics.Document{m}, Ranking: &ranking, Listing: session.Listing{Files: []session.FileInfo{{Name: name}}}}
 }
 

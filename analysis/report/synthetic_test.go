@@ -59,6 +59,39 @@ func windowProfile(random *rand.Rand, labels map[string]string, n int, shares []
 	return p
 }
 
+// waitProfile is what ten seconds have of threads and goroutines that waited: 12 s for a
+// mutex, 1 s for a disk, and 30 s for work.
+func waitProfile(name, benchmark string) *profile.Profile {
+	forward := []string{module + "(*Model).Forward", module + "(*Model).Generate", "net/http.HandlerFunc.ServeHTTP", "runtime.goexit"}
+	at := func(of ...string) []share { return []share{{append(of, forward...), 1}} }
+	wait := func(shares []share, count, seconds int64, more ...string) *profile.Profile {
+		labels := map[string]string{"benchmark": benchmark, "service": "ryot"}
+		for i := 0; i < len(more); i += 2 {
+			labels[more[i]] = more[i+1]
+		}
+		p := windowProfile(rand.New(rand.NewPCG(1, 1)), labels, 1, shares)
+		p.SampleType = []*profile.ValueType{{Type: "contentions", Unit: "count"}, {Type: "delay", Unit: "nanoseconds"}}
+		if name == session.OffCPU {
+			p.SampleType = []*profile.ValueType{{Type: "waits", Unit: "count"}, {Type: "offcpu", Unit: "nanoseconds"}}
+		}
+		p.PeriodType = p.SampleType[0]
+		p.Sample[0].Value = []int64{count, seconds * 1e9}
+		return p
+	}
+	cache := module + "(*Cache).get"
+	switch name {
+	case session.LockWait:
+		return wait(at("sync.(*Mutex).Lock", cache), 40, 12, "state", "go", "lock", "42:go:0x1", "lock_kind", "sync.Mutex")
+	case session.LockBlame:
+		return wait(at("sync.(*Mutex).Unlock", cache+".deferwrap1", cache), 40, 12, "lock", "42:go:0x1", "lock_kind", "sync.Mutex")
+	}
+	all, err := profile.Merge([]*profile.Profile{wait(at("syscall.Fsync", "os.(*File).Sync", cache), 9, 1, "state", "io"), wait(at("runtime.stopm"), 9, 30, "state", "idle")})
+	if err != nil {
+		panic(err)
+	}
+	return all
+}
+
 const module = "github.com/narrows-profiler/narrows/workloads/ryot/llama."
 
 func inference(matmul float64) []share {
@@ -122,7 +155,14 @@ func record(t testing.TB) *Data {
 		all, err := profile.Merge([]*profile.Profile{p, other, lost})
 		must(t, err)
 		from := start.Add(time.Duration(i) * 10 * time.Second)
-		must(t, w.WriteWindow(t.Context(), session.Window{Index: i, Start: from, End: from.Add(10 * time.Second)}, session.CPU, all))
+		window := session.Window{Index: i, Start: from, End: from.Add(10 * time.Second)}
+		must(t, w.WriteWindow(t.Context(), window, session.CPU, all))
+		if i >= 3 {
+			continue
+		}
+		for _, name := range []string{session.OffCPU, session.LockWait, session.LockBlame} {
+			must(t, w.WriteWindow(t.Context(), window, name, waitProfile(name, benchmark)))
+		}
 	}
 	for _, d := range documents() {
 		f, err := w.Create("metrics/" + d.Benchmark + ".json")
@@ -152,7 +192,7 @@ func record(t testing.TB) *Data {
 				Values: []session.CheckValue{{Name: "eBPF program", Seen: 2.82}}},
 		},
 		Services:   []session.Service{{Name: "ryot", PID: 4242, TargetKind: "reference", URL: "http://127.0.0.1:8000"}},
-		Benchmarks: []session.Benchmark{{Benchmark: "FirstTokenLatencyBenchmark", Start: start, End: start.Add(30 * time.Second)}},
+		Benchmarks: []session.Benchmark{{Benchmark: "FirstTokenLatencyBenchmark", Start: start, End: start.Add(30 * time.Second)}, {Benchmark: "TokenGenerationBenchmark", Start: start.Add(30 * time.Second), End: start.Add(60 * time.Second)}},
 	}))
 	s, err := session.Open(w.Path())
 	must(t, err)

@@ -37,8 +37,8 @@ type runCommand struct {
 }
 
 func (runCommand) Help() string {
-	return `Starts each service, drives it with its benchmarks, samples the whole machine meanwhile, and ranks the
-functions that use most of each benchmark's CPU time. Everything is kept in a session folder.
+	return `Starts each service, drives it with its benchmarks, records the whole machine meanwhile, and ranks
+where each benchmark's time goes: functions that use the CPU, and those that wait. Everything is kept in a session folder.
 
 Examples:
   sudo narrows run

@@ -44,12 +44,16 @@ type Config struct {
 // Result is what came of one fault.
 type Result struct {
 	Subject
-	// First is what was ranked first while the fault was there, with its share of
-	// the service's CPU time; empty if nothing was.
+	// First is what was ranked first while the fault was there, empty if nothing was. Of a
+	// fault that shows in CPU time the share is of the service's CPU time; else it is of
+	// the benchmark's time, and FirstWhat says what is done there: "CPU", or a wait.
 	First      string
 	FirstShare float64
+	FirstWhat  string
 	// Rank is the planted place's, from 1; 0 if it is not among the ranked.
 	Rank int
+	// Cause is what the ranking says why, of a place that waits.
+	Cause string
 	// Predicted is the most that the metric could gain by mending the place, as a
 	// factor; 0 without a rank.
 	Predicted float64
@@ -141,11 +145,17 @@ func document(s *session.Session, benchmark string) (*metrics.Document, error) {
 	return nil, fmt.Errorf("no metrics of %s", benchmark)
 }
 
-// find looks for the planted place among the ranked ones.
+// find looks for the planted place among the ranked ones: functions that use the CPU by
+// their share of it, all others in the list of places by their share of the benchmark's
+// time.
 func (r *Result) find(report *rank.Report) {
 	for _, m := range report.Ranked {
 		for _, s := range m.Services {
 			if m.Benchmark != r.Benchmark || s.Service != r.Service {
+				continue
+			}
+			if r.Signal == plant.Lock || r.Signal == plant.OffCPU {
+				r.findEntry(s.ByTime)
 				continue
 			}
 			for i, b := range s.Bottlenecks {
@@ -161,6 +171,30 @@ func (r *Result) find(report *rank.Report) {
 			}
 		}
 	}
+}
+
+// findEntry looks among places that wait or compute.
+func (r *Result) findEntry(entries []rank.Entry) {
+	for i, e := range entries {
+		if i == 0 {
+			r.First, r.FirstShare, r.FirstWhat = e.Function, e.TimeShare, e.What
+		}
+		if r.Rank == 0 && r.waits(e) {
+			r.Rank, r.Cause = i+1, e.Cause
+			if e.Payoff != nil && e.Payoff.SpeedupAtMost != nil {
+				r.Predicted = *e.Payoff.SpeedupAtMost
+			}
+		}
+	}
+}
+
+// waits tells whether a place is the planted one: its function waits, or is the foremost
+// of those that let go what is waited for. One that computes is not what was asked for.
+func (r *Result) waits(e rank.Entry) bool {
+	if e.Signal == rank.CPU {
+		return false
+	}
+	return named(e.Function, r.Place) || len(e.Holders) > 0 && named(e.Holders[0].What, r.Place)
 }
 
 // isPlace tells whether a bottleneck is the planted one: its function, named in

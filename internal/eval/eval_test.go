@@ -93,16 +93,48 @@ func TestTableSaysWhatWasNotFound(t *testing.T) {
 	err := WriteTable(&b, []Result{
 		{Subject: Subject{"s", plant.Fault{Name: "a", Signal: plant.CPU}}, First: "x/y.f", FirstShare: 0.42, Rank: 1, Predicted: 2, Gained: 1.5, GainedLow: 1.25, GainedHigh: 1.75},
 		{Subject: Subject{"s", plant.Fault{Name: "b", Signal: plant.CPU}}},
-		{Subject: Subject{"s", plant.Fault{Name: "c", Signal: plant.Lock}}, Gained: 3},
-	}, plant.CPU)
+		{Subject: Subject{"s", plant.Fault{Name: "c", Signal: plant.Alloc}}, Gained: 3},
+		{Subject: Subject{"s", plant.Fault{Name: "d", Signal: plant.Lock}}, First: "x/y.f", FirstShare: 1.2, FirstWhat: "sync.Mutex", Rank: 1, Cause: "convoy"},
+	}, plant.CPU, plant.Lock)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| `y.f` 42 % | 1 | 2.00 × | 1.50 × (1.25 to 1.75) |", "| nothing | **not found** | - | unknown |", "| nothing | not yet seen: shows in lock | - | 3.00 × |",
+		"| `y.f` 42 % | 1 | 2.00 × | 1.50 × (1.25 to 1.75) |", "| nothing | **not found** | - | unknown |", "| nothing | not yet seen: shows in alloc | - | 3.00 × |",
+		"| `y.f` 120 % of the time, sync.Mutex | 1 (convoy) | - | unknown |",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, &b)
+		}
+	}
+}
+
+// A fault that shows in waits is where its function waits, or lets go what others wait for;
+// where it computes it is not.
+func TestFindAmongWaits(t *testing.T) {
+	const planted = "example.org/x/vault.(*Vault).putLocked"
+	computes := rank.Entry{Signal: rank.CPU, What: "CPU", Function: planted, TimeShare: 2}
+	waits := rank.Entry{Signal: rank.Lock, What: "sync.Mutex", Function: planted, TimeShare: 1.5, Cause: "lock held across I/O"}
+	speedup := 4.0
+	waited := rank.Entry{Signal: rank.Lock, What: "sync.Mutex", Function: "vault.get", TimeShare: 0.5, Holders: []rank.Part{{What: planted}}, Cause: "convoy", Payoff: &rank.Payoff{SpeedupAtMost: &speedup}}
+	second := rank.Entry{Signal: rank.Lock, What: "sync.Mutex", Function: "vault.get", Holders: []rank.Part{{What: "other"}, {What: planted}}}
+	for name, test := range map[string]struct {
+		signal    plant.Signal
+		entries   []rank.Entry
+		rank      int
+		cause     string
+		predicted float64
+	}{
+		"waits":            {plant.Lock, []rank.Entry{computes, waits}, 2, "lock held across I/O", 0},
+		"off-cpu":          {plant.OffCPU, []rank.Entry{waits}, 1, "lock held across I/O", 0},
+		"lets go":          {plant.Lock, []rank.Entry{waited, waits}, 1, "convoy", 4},
+		"not the foremost": {plant.Lock, []rank.Entry{second}, 0, "", 0},
+		"of CPU time":      {plant.CPU, []rank.Entry{waits}, 0, "", 0},
+	} {
+		r := Result{Subject: Subject{"s", plant.Fault{Place: "vault.(*Vault).putLocked", Signal: test.signal, Benchmark: "B"}}}
+		r.find(&rank.Report{Ranked: []rank.Measured{{Benchmark: "B", Services: []rank.Service{{Service: "s", ByTime: test.entries}}}}})
+		if r.Rank != test.rank || r.Cause != test.cause || r.Predicted != test.predicted {
+			t.Errorf("%s: %+v", name, r)
 		}
 	}
 }

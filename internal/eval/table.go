@@ -48,11 +48,18 @@ func (r *Result) first() string {
 	if r.First == "" {
 		return "nothing"
 	}
-	return fmt.Sprintf("`%s` %.0f %%", path.Base(r.First), 100*r.FirstShare)
+	text := fmt.Sprintf("`%s` %.0f %%", path.Base(r.First), 100*r.FirstShare)
+	if r.FirstWhat != "" {
+		text += " of the time, " + r.FirstWhat
+	}
+	return text
 }
 
 // found says at which rank, or why not.
 func (r *Result) found(recorded []plant.Signal) string {
+	if r.Rank > 0 && r.Cause != "" {
+		return fmt.Sprintf("%d (%s)", r.Rank, r.Cause)
+	}
 	if r.Rank > 0 {
 		return fmt.Sprint(r.Rank)
 	}

@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	if err != nil {
 		return err
 	}
-	if err := eval.WriteTable(out, results, plant.CPU); err != nil {
+	if err := eval.WriteTable(out, results, plant.CPU, plant.Lock, plant.OffCPU); err != nil {
 		return err
 	}
 	if *page == "" {
@@ -125,9 +125,10 @@ narrows run --benchmark FirstTokenLatency --plant ryot=prompt-logits=fixed    # 
 ## Are they found?
 
 What `+"`make eval`"+` printed on this machine: %s. The gain predicted is what Amdahl's law leaves at most if the place cost
-nothing, and holds for work that is bound by the CPU; the gain that the fix gave is the ratio of the benchmark's metric in two runs,
+nothing, and holds for work that is bound by the CPU; of a place that waits nothing is predicted where requests come on a schedule.
+A fault that shows in waits is found where its function waits or lets go what others wait for. The gain that the fix gave is the ratio of the benchmark's metric in two runs,
 with the bounds that the intervals of the two leave. A fault that shows in a signal that is not recorded yet is listed all the same.
 
 `, machine)
-	return eval.WriteTable(f, results, plant.CPU)
+	return eval.WriteTable(f, results, plant.CPU, plant.Lock, plant.OffCPU)
 }
