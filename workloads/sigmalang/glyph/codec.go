@@ -26,8 +26,8 @@ type Faults struct {
 	// Fresh makes buffers, encoder and decoder anew for each segment instead of
 	// using those of earlier ones again.
 	Fresh bool
-	// Memo asks a memo that all who encode share for each word's glyph, under its
-	// one lock.
+	// Memo asks a memo that all who encode share for the words' glyphs, a few hundred
+	// at a time, under its one lock.
 	Memo bool
 }
 

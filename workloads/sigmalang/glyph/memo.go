@@ -9,8 +9,8 @@ import (
 const memoWords = 4096
 
 // wordMemo remembers the glyphs of the words that were looked up last, for all who
-// encode. Each word goes through its lock, so that those who encode on several cores
-// go in single file, though none holds it for long. It is a planted fault.
+// encode. Each few hundred words go through its lock, so that those who encode on several
+// cores go in single file, though none holds it for long. It is a planted fault.
 type wordMemo struct {
 	mutex  sync.Mutex
 	known  map[key]*list.Element
@@ -24,10 +24,8 @@ type remembered struct {
 
 func newWordMemo() *wordMemo { return &wordMemo{known: make(map[key]*list.Element, memoWords)} }
 
-// recall returns a word's glyph, 0 for none.
-func (m *wordMemo) recall(b *Codebook, word key) uint16 {
-	m.mutex.Lock()
-	defer m.mutex.Unlock()
+// lookUp returns a word's glyph, 0 for none. The lock is the caller's.
+func (m *wordMemo) lookUp(b *Codebook, word key) uint16 {
 	if at := m.known[word]; at != nil {
 		m.recent.MoveToFront(at)
 		return at.Value.(*remembered).glyph
@@ -46,12 +44,14 @@ func (m *wordMemo) recall(b *Codebook, word key) uint16 {
 	return entry.glyph
 }
 
-// recallCodebook does what matchCodebook does by asking the memo for each token.
-func (b *Codebook) recallCodebook(m *wordMemo, text []byte, tokens []token, glyphs []uint16) {
+// recall does what matchCodebook does by asking the memo for each token.
+func (m *wordMemo) recall(b *Codebook, text []byte, tokens []token, glyphs []uint16) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
 	for i, t := range tokens {
 		glyphs[i] = 0
 		if length := t.end - t.start; length >= minPattern && length <= maxPattern {
-			glyphs[i] = m.recall(b, keyOf(text, t.start, length))
+			glyphs[i] = m.lookUp(b, keyOf(text, t.start, length))
 		}
 	}
 }

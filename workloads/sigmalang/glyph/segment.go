@@ -95,7 +95,7 @@ func (c *Codec) substitute(w *workspace) []byte {
 		case c.faults.Scan:
 			c.book.scanCodebook(w.text, tokens, glyphs)
 		case c.memo != nil:
-			c.book.recallCodebook(c.memo, w.text, tokens, glyphs)
+			c.memo.recall(c.book, w.text, tokens, glyphs)
 		default:
 			c.book.matchCodebook(w.text, tokens, glyphs)
 		}
