@@ -17,7 +17,7 @@ import (
 // The reference service passes its own benchmarks, with each fault too, and is empty
 // afterwards.
 func TestReferenceService(t *testing.T) {
-	for _, fault := range []string{"", vault.LockedFsync, vault.RewrittenIndex} {
+	for _, fault := range []string{"", vault.LockedFsync, vault.RewrittenIndex, vault.RankedReads} {
 		v, err := vault.Open(vault.Config{Folder: t.TempDir(), Plant: plant.Choice{Fault: fault}})
 		if err != nil {
 			t.Fatal(err)

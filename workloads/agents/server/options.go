@@ -3,10 +3,12 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
 
+	"github.com/narrows-profiler/narrows/workloads/agents/knowledge"
 	"github.com/narrows-profiler/narrows/workloads/plant"
 	"github.com/narrows-profiler/narrows/workloads/serving"
 )
@@ -81,7 +83,30 @@ func (o Options) config() (c Config, end func() error, err error) {
 	if err != nil {
 		return Config{}, nil, err
 	}
-	return c, func() error { c.Partners.Close(); return endLog() }, nil
+	endTally, err := tallyOf(&c, choice)
+	if err != nil {
+		return Config{}, nil, errors.Join(err, endLog())
+	}
+	return c, func() error { c.Partners.Close(); endTally(); return endLog() }, nil
+}
+
+// tallyOf counts what searches find, with the fault in that and with its fix, and logs
+// it at the end.
+func tallyOf(c *Config, choice plant.Choice) (end func(), err error) {
+	if choice.Fault != unbufferedFindings {
+		return func() {}, nil
+	}
+	var findings tally = new(counters)
+	if choice.Has(unbufferedFindings) {
+		index, err := knowledge.Load()
+		if err != nil {
+			return nil, fmt.Errorf("loading what there is to find: %w", err)
+		}
+		findings = newLeagueTable(index)
+	}
+	c.Search.Trace = findings.report
+	log := c.Log
+	return func() { logStandings(log, findings.standings()) }, nil
 }
 
 // logTo opens the log. The fault in it and its fix write to a file without a name where

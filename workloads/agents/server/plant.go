@@ -7,6 +7,8 @@ const (
 	passageScan   = "passage-scan"
 	tooFewWorkers = "too-few-workers"
 	loggingMutex  = "logging-mutex"
+
+	unbufferedFindings = "unbuffered-findings"
 )
 
 // Faults lists the bottlenecks that the service can be started with.
@@ -29,6 +31,12 @@ func Faults() []plant.Fault {
 			Benchmark: "AgentTaskLatencyBenchmark", Metric: "task_p50_ms",
 			Fault: "A line for every passage that a search scores is formatted and written, each by a system call, under one lock. While a single task runs nobody waits for the lock: then the time is CPU time of formatting and of write(2), spread over many small functions below this one.",
 			Fix:   "One line for a task, through a buffer whose lock is held for a copy into memory.",
+		},
+		{
+			Name: unbufferedFindings, Place: "server.(*leagueTable).report", Signal: plant.Lock,
+			Benchmark: "AgentTaskLatencyBenchmark", Metric: "task_p50_ms",
+			Fault: "Each passage that a search finds is sent over an unbuffered channel to the one goroutine that keeps a table of the passages found most often. It sorts the table before it takes the next one, so that all searches wait for it at each passage.",
+			Fix:   "Searches count in counters that nobody waits for, and the table is sorted when it is asked for.",
 		},
 	}
 }

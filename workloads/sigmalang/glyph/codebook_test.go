@@ -170,7 +170,7 @@ func TestChecksumsAgree(t *testing.T) {
 
 func BenchmarkEncode(b *testing.B) {
 	text := bytes.Repeat([]byte("The reader returns an error if the file does not exist; otherwise it parses Xyzzy.\n"), 12_000)
-	for name, faults := range map[string]Faults{"sound": {}, "scan": {Scan: true}, "bitwise": {Bitwise: true}, "fresh": {Fresh: true}} {
+	for name, faults := range map[string]Faults{"sound": {}, "scan": {Scan: true}, "bitwise": {Bitwise: true}, "fresh": {Fresh: true}, "memo": {Memo: true}} {
 		b.Run(name, func(b *testing.B) {
 			c := newCodec(b, 1, faults)
 			var frame []byte

@@ -26,6 +26,9 @@ type Faults struct {
 	// Fresh makes buffers, encoder and decoder anew for each segment instead of
 	// using those of earlier ones again.
 	Fresh bool
+	// Memo asks a memo that all who encode share for the words' glyphs, a few hundred
+	// at a time, under its one lock.
+	Memo bool
 }
 
 // Codec encodes and decodes. Any number of callers may use it at a time; it
@@ -35,11 +38,16 @@ type Codec struct {
 	faults Faults
 	turns  chan struct{} // one for each core in use
 	pool   sync.Pool     // of *workspace
+	memo   *wordMemo     // only with the fault Memo
 }
 
 // NewCodec returns a codec that computes on so many cores at once.
 func NewCodec(book *Codebook, cores int, faults Faults) *Codec {
-	return &Codec{book: book, faults: faults, turns: make(chan struct{}, max(1, cores))}
+	c := &Codec{book: book, faults: faults, turns: make(chan struct{}, max(1, cores))}
+	if faults.Memo {
+		c.memo = newWordMemo()
+	}
+	return c
 }
 
 // Faults are those it was made with.

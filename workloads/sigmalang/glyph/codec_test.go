@@ -78,7 +78,7 @@ func TestAnyTextComesBack(t *testing.T) {
 func TestFaultsWriteTheSameFrames(t *testing.T) {
 	text := []byte(strings.Repeat("This package implements the reader of the file; see also ÅÄÖ and qwrt.\n", 4000))
 	want := returns(t, newCodec(t, 2, Faults{}), text)
-	for _, faults := range []Faults{{Scan: true}, {Bitwise: true}, {Fresh: true}} {
+	for _, faults := range []Faults{{Scan: true}, {Bitwise: true}, {Fresh: true}, {Memo: true}} {
 		if got := returns(t, newCodec(t, 1, faults), text); !bytes.Equal(got, want) {
 			t.Errorf("%+v: another frame", faults)
 		}

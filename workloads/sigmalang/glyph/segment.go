@@ -91,9 +91,12 @@ func (c *Codec) substitute(w *workspace) []byte {
 		var n int
 		n, at = parse(w.text, at, end, w.tokens[:])
 		tokens, glyphs := w.tokens[:n], w.glyphs[:n]
-		if c.faults.Scan {
+		switch {
+		case c.faults.Scan:
 			c.book.scanCodebook(w.text, tokens, glyphs)
-		} else {
+		case c.memo != nil:
+			c.memo.recall(c.book, w.text, tokens, glyphs)
+		default:
 			c.book.matchCodebook(w.text, tokens, glyphs)
 		}
 		out = c.book.encodeGlyphs(w.stream, out, w.text, tokens, glyphs)

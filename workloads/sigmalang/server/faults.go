@@ -10,6 +10,7 @@ const (
 	linearCodebook = "linear-codebook"
 	slowChecksum   = "slow-checksum"
 	freshEncoders  = "fresh-encoders"
+	sharedMemo     = "shared-memo"
 )
 
 // Faults lists what the service can be started with.
@@ -33,11 +34,17 @@ func Faults() []plant.Fault {
 			Fault: "Buffers, encoder and decoder are made anew for each segment of a text, megabytes that are thrown away after it.",
 			Fix:   "They are taken from a pool.",
 		},
+		{
+			Name: sharedMemo, Place: "glyph.(*wordMemo).recall", Signal: plant.Lock,
+			Benchmark: "CompressionThroughputBenchmark", Metric: "throughput_mb_per_s",
+			Fault: "Each word is looked up in a memo of the words used last, which the cores that compress share under one lock: they go through it in single file, some hundred words at a time, though each of them holds it for some ten microseconds only.",
+			Fix:   "Words are looked up in the codebook itself, which does not change and needs no lock.",
+		},
 	}
 }
 
 // damage is what a choice does to the codec. A fault that is mended is the service
 // as it is.
 func damage(c plant.Choice) glyph.Faults {
-	return glyph.Faults{Scan: c.Has(linearCodebook), Bitwise: c.Has(slowChecksum), Fresh: c.Has(freshEncoders)}
+	return glyph.Faults{Scan: c.Has(linearCodebook), Bitwise: c.Has(slowChecksum), Fresh: c.Has(freshEncoders), Memo: c.Has(sharedMemo)}
 }

@@ -248,7 +248,7 @@ func TestOptions(t *testing.T) {
 }
 
 func TestFaultsDoTheirDamage(t *testing.T) {
-	damages := map[string]glyph.Faults{linearCodebook: {Scan: true}, slowChecksum: {Bitwise: true}, freshEncoders: {Fresh: true}}
+	damages := map[string]glyph.Faults{linearCodebook: {Scan: true}, slowChecksum: {Bitwise: true}, freshEncoders: {Fresh: true}, sharedMemo: {Memo: true}}
 	for _, f := range Faults() {
 		for text, want := range map[string]glyph.Faults{f.Name: damages[f.Name], f.Name + "=fixed": {}} {
 			if want == (glyph.Faults{}) && text == f.Name {

@@ -12,9 +12,10 @@ import (
 type chunkCache struct {
 	chunks  *otter.Cache[ChunkID, []byte]
 	counter *stats.Counter
+	ranked  *rankedCache // in place of chunks, only with the fault RankedReads
 }
 
-func newChunkCache(bytes int64) (*chunkCache, error) {
+func newChunkCache(bytes int64, ranked bool) (*chunkCache, error) {
 	counter := stats.NewCounter()
 	chunks, err := otter.New(&otter.Options[ChunkID, []byte]{
 		MaximumWeight: uint64(bytes),
@@ -27,29 +28,67 @@ func newChunkCache(bytes int64) (*chunkCache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the cache: %w", err)
 	}
-	return &chunkCache{chunks, counter}, nil
+	c := &chunkCache{chunks: chunks, counter: counter}
+	if ranked {
+		c.ranked = newRankedCache(bytes)
+	}
+	return c, nil
 }
 
 // get returns a chunk, or nil.
 func (c *chunkCache) get(id ChunkID) []byte {
+	if c.ranked != nil {
+		plain := c.ranked.get(id)
+		if plain == nil {
+			c.counter.RecordMisses(1)
+		} else {
+			c.counter.RecordHits(1)
+		}
+		return plain
+	}
 	plain, _ := c.chunks.GetIfPresent(id)
 	return plain
 }
 
-func (c *chunkCache) keep(id ChunkID, plain []byte) { c.chunks.Set(id, plain) }
+func (c *chunkCache) keep(id ChunkID, plain []byte) {
+	if c.ranked != nil {
+		c.ranked.keep(id, plain)
+		return
+	}
+	c.chunks.Set(id, plain)
+}
 
 // drop forgets chunks and returns how many of them it had.
 func (c *chunkCache) drop(ids []ChunkID) int {
 	dropped := 0
 	for _, id := range ids {
-		if _, had := c.chunks.Invalidate(id); had {
+		if c.forget(id) {
 			dropped++
 		}
 	}
 	return dropped
 }
 
+func (c *chunkCache) forget(id ChunkID) (had bool) {
+	if c.ranked != nil {
+		return c.ranked.drop(id)
+	}
+	_, had = c.chunks.Invalidate(id)
+	return had
+}
+
+// bytes is how much is kept.
+func (c *chunkCache) bytes() uint64 {
+	if c.ranked != nil {
+		return uint64(c.ranked.bytes())
+	}
+	return c.chunks.WeightedSize()
+}
+
 func (c *chunkCache) dropAll() int {
+	if c.ranked != nil {
+		return c.ranked.dropAll()
+	}
 	dropped := c.chunks.EstimatedSize()
 	c.chunks.InvalidateAll()
 	return dropped

@@ -25,7 +25,7 @@ func (v *Vault) Stats() (Stats, error) {
 	s := Stats{
 		Writes: v.commit.writes.Load(), Flushes: v.commit.groups.Load(),
 		CacheHits: cached.Hits, CacheMisses: cached.Misses, CacheEvictions: cached.Evictions,
-		CacheBytes: v.cache.chunks.WeightedSize(),
+		CacheBytes: v.cache.bytes(),
 	}
 	err := v.view(func(records, _ *bbolt.Bucket) error {
 		s.Units = records.Stats().KeyN

@@ -88,7 +88,7 @@ func (v *Vault) complete(c Config) error {
 		return fmt.Errorf("opening the vault %s with the key %s: %w", c.Folder, c.KeyFile, err)
 	}
 	v.lastID.Store(uint64(last))
-	if v.cache, err = newChunkCache(c.CacheBytes); err != nil {
+	if v.cache, err = newChunkCache(c.CacheBytes, c.Plant.Has(RankedReads)); err != nil {
 		return err
 	}
 	if c.Plant.Has(LockedFsync) {
