@@ -219,7 +219,10 @@ func checkNames(t *testing.T, lock heldlock.Lock, events []kernellock.Event) {
 		names[namer.Name(e, "caller").Name]++
 	}
 	t.Log(names)
-	for name := range names {
+	for name, n := range names {
+		if name == "mm_struct.mmap_lock" && n <= len(events)/20 {
+			continue // the runtime maps memory now and then
+		}
 		var ok bool
 		switch {
 		case !named:
