@@ -23,7 +23,7 @@ func Faults() []plant.Fault {
 		{
 			Name: tooFewWorkers, Place: "server.(*queue).awaitWorker", Signal: plant.OffCPU,
 			Benchmark: "AgentTaskLatencyBenchmark", Metric: "task_p95_ms",
-			Fault: "One worker serves all tasks, so that they wait for it while other cores are idle. What waits are goroutines: to a recorder of threads these look like a runtime without work, and a CPU profile shows the same functions as without the fault. On one core there is no difference.",
+			Fault: "One worker serves all tasks, so that they wait for it while other cores are idle. What waits are goroutines: a CPU profile shows the same functions as without the fault. On one core there is no difference.",
 			Fix:   "As many workers as cores.",
 		},
 		{
