@@ -15,7 +15,7 @@
 /* What one CPU may send in a period of 8.4 ms: at 1 us each, and 3 us in user space, it
  * is 1.5 % of it. */
 #define PERIOD_SHIFT 23
-#define EVENTS_A_PERIOD 32
+#define EVENTS_A_PERIOD 10
 /* So that from 8.4 ms on all are sent. */
 #define MAX_EVENT_SHIFT 14
 

@@ -22,7 +22,7 @@
 
 /* As for threads (wait.bpf.c): what one CPU may send in a period of 8.4 ms. */
 #define PERIOD_SHIFT 23
-#define EVENTS_A_PERIOD 64
+#define EVENTS_A_PERIOD 20
 #define MAX_EVENT_SHIFT 20
 #define WEIGHT_ONE 256
 

@@ -12,11 +12,11 @@
 
 #include "thread_wait.h"
 
-/* What one CPU may spend in a period of 8.4 ms: at 0.5 us a stack and 3 us an event in
- * user space these are 3 % of it, and 2 % for each of two shares of events. */
+/* What one CPU may spend in a period of 8.4 ms: at 0.5 us a stack and 20 us an event in user
+ * space these are 3 % of it, and 5 % for each of two shares of events. */
 #define PERIOD_SHIFT 23
 #define STACKS_A_PERIOD 512
-#define EVENTS_A_PERIOD 64
+#define EVENTS_A_PERIOD 20
 #define MAX_STACK_SHIFT 12
 #define MAX_EVENT_SHIFT 20
 /* Wakers of waits shorter than this have no stack: it would cost more than the wait. */

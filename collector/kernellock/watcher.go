@@ -8,7 +8,7 @@
 //
 // What waits for another lock while it waits for one (a mutex has a spinlock, for its list
 // of waiters) is no time of the outer lock, so that the times of all locks can be added.
-// Where more than some 3,800 waits a second end on a CPU, short ones are sent with a chance
+// Where more than some 1,200 waits a second end on a CPU, short ones are sent with a chance
 // that grows with their length, and the weight that this takes. Waits of 8.4 ms and more are
 // always sent as they are. [Watcher.Totals] has all there was, sent or not.
 //

@@ -8,7 +8,7 @@
 // is missing because it lasts too long. [Reasons] says what a wait was for.
 //
 // Where a CPU switches more than some 60,000 times a second, one switch in 2^n has a stack
-// and stands for the others; where more than some 7,000 waits a second end on it, short
+// and stands for the others; where more than some 2,400 waits a second end on it, short
 // ones are sent with a chance that grows with their length, and the weight that this
 // takes. Waits that end as others let go of a lock are thinned out apart from all others.
 // Waits of 10 ms and more are always sent as they are. All sums are right on average, and
