@@ -208,7 +208,7 @@ func (b *Builder) Scale(factors func(Labels) []float64) {
 		f := factors(b.labels[b.order[i].labels])
 		for j, v := range b.order[i].values {
 			exact := float64(v)*f[j] + rest[j]
-			b.order[i].values[j] = int64(math.Round(exact))
+			b.order[i].values[j] = max(int64(math.Floor(exact+0.5)), 0) // a half that is owed is no sample less than none
 			rest[j] = exact - float64(b.order[i].values[j])
 		}
 	}

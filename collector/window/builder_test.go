@@ -119,3 +119,25 @@ func TestProfileOfUnreadableFile(t *testing.T) {
 		t.Errorf("location %#x in %+v", p.Location[0].Address, m)
 	}
 }
+
+// Scaling keeps sums, and makes no sample negative.
+func TestScale(t *testing.T) {
+	period, values := types()
+	w := NewBuilder(period, values...)
+	for i := range 100 {
+		w.Add(Labels{PID: uint32(i + 1)}, []Frame{{Address: 1 << 63}}, int64(i%2), 10)
+	}
+	w.Scale(func(Labels) []float64 { return []float64{0.5, 1.25} })
+	var sums [2]int64
+	for _, s := range w.Profile(time.Unix(0, 0), time.Second).Sample {
+		for i, v := range s.Value {
+			if v < 0 {
+				t.Fatalf("a sample has values %v", s.Value)
+			}
+			sums[i] += v
+		}
+	}
+	if sums != [2]int64{25, 1250} {
+		t.Errorf("sums %v, want 25 and 1250", sums)
+	}
+}
