@@ -13,10 +13,12 @@
 #include "thread_wait.h"
 
 /* What one CPU may spend in a period of 8.4 ms: at 0.5 us a stack and 20 us an event in user
- * space these are 3 % of it, and 5 % for each of two shares of events. */
+ * space these are 3 % of it, 6 % for events, and up to 15 % for those that tell who held a
+ * lock, where there is such contention. */
 #define PERIOD_SHIFT 23
 #define STACKS_A_PERIOD 512
-#define EVENTS_A_PERIOD 20
+#define EVENTS_A_PERIOD 24
+#define LOCK_EVENTS_A_PERIOD 64
 #define MAX_STACK_SHIFT 12
 #define MAX_EVENT_SHIFT 20
 /* Wakers of waits shorter than this have no stack: it would cost more than the wait. */
@@ -62,12 +64,12 @@ struct {
 	__type(value, struct kernel_words);
 } wait_words SEC(".maps");
 
-static __always_inline void adapt_share(struct event_share *share, __u64 passed)
+static __always_inline void adapt_share(struct event_share *share, __u64 passed, __u32 most)
 {
-	if (passed > 1 || share->events * 4 < EVENTS_A_PERIOD) {
+	if (passed > 1 || share->events * 4 < most) {
 		if (share->shift > 0)
 			share->shift--;
-	} else if (share->events > EVENTS_A_PERIOD && share->shift < MAX_EVENT_SHIFT) {
+	} else if (share->events > most && share->shift < MAX_EVENT_SHIFT) {
 		share->shift++;
 	}
 	share->events = 0;
@@ -84,8 +86,8 @@ static __always_inline void begin_period(struct wait_budget *budget, __u64 now)
 	if (passed == 1)
 		for (int i = 0; i < MAX_STACK_SHIFT && budget->switches >> i > STACKS_A_PERIOD; i++)
 			budget->stack_shift = i + 1;
-	adapt_share(&budget->locks, passed);
-	adapt_share(&budget->others, passed);
+	adapt_share(&budget->locks, passed, LOCK_EVENTS_A_PERIOD);
+	adapt_share(&budget->others, passed, EVENTS_A_PERIOD);
 	budget->period = period;
 	budget->switches = 0;
 }

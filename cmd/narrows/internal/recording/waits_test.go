@@ -119,12 +119,16 @@ func TestOffCPUTimeIsTrue(t *testing.T) {
 	// On a busy machine the first stacks of a new process may not reach their function.
 	truncated := truncatedTime(profiles[collector.OffCPU], names)
 	t.Logf("%.0f ms on stacks that do not reach any of the functions", truncated/1e6)
+	var allGot, allWant float64
 	for name, state := range map[string]string{
 		"nap": "sleep", "doze": "sleep", "await_byte": "pipe", "write_bytes": "sleep", "await_poll": "poll", "wander": "sleep", "await_end": "pipe",
 	} {
 		want, got := truth[name], seen[name]
 		t.Logf("%-11s waited %6.0f ms, %6.0f ms seen (%+.2f %%), %.1f %% of it as %s", name, want/1e6, got/1e6, 100*(got/want-1), 100*states[name+" "+state]/got, state)
-		if got > 1.01*want || got+truncated < 0.99*want {
+		allGot += got
+		allWant += want
+		// Short waits of one thread may be thinned out on a busy machine.
+		if got > 1.03*want || got+truncated < 0.97*want {
 			t.Errorf("%s waited %.0f ms, of which %.0f are seen", name, want/1e6, got/1e6)
 		}
 		// What is not in that state was waiting for a CPU, here and there for a lock of the
@@ -132,6 +136,9 @@ func TestOffCPUTimeIsTrue(t *testing.T) {
 		if other := got - states[name+" "+state] - states[name+" runnable"]; other > 0.05*got || states[name+" "+state] < got/2 {
 			t.Errorf("%s: %.0f ms as %s, %.0f ms as something else", name, states[name+" "+state]/1e6, state, other/1e6)
 		}
+	}
+	if allGot > 1.01*allWant || allGot+truncated < 0.99*allWant {
+		t.Errorf("all together waited %.0f ms, of which %.0f are seen", allWant/1e6, allGot/1e6)
 	}
 }
 
