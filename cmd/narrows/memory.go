@@ -5,15 +5,23 @@ import (
 	"runtime/debug"
 )
 
-// memoryLimit is beyond which the garbage collector works harder, in bytes. Windows with
-// waits keep 40 to 70 MB on a busy machine. With a limit below that the collector hardly does
-// anything else, and takes a third of the machine.
-const memoryLimit = 80 << 20
+// The limits beyond which the garbage collector works harder, in bytes. What judges sessions
+// takes them in parts, and stays below 100 MB. While recording, windows with waits of a busy
+// machine keep up to 100 MB; with a limit below what they keep the collector would hardly do
+// anything else, and take a third of the machine.
+const (
+	judgingLimit   = 72 << 20
+	recordingLimit = 144 << 20
+)
 
-// boundMemory is called by commands that run beside what they measure. Who sets
-// GOMEMLIMIT knows better.
-func boundMemory() {
+// boundMemory is called by commands that judge what was recorded, boundRecording by those that
+// run beside what they measure. Who sets GOMEMLIMIT knows better.
+func boundMemory() { setMemoryLimit(judgingLimit) }
+
+func boundRecording() { setMemoryLimit(recordingLimit) }
+
+func setMemoryLimit(bytes int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
+		debug.SetMemoryLimit(bytes)
 	}
 }

@@ -50,7 +50,7 @@ Ctrl-C ends it early and keeps what was recorded.`
 }
 
 func (c *runCommand) Run(ctx context.Context, s streams) error {
-	boundMemory()
+	boundRecording()
 	if err := requireKernel(); err != nil {
 		return err
 	}
@@ -71,6 +71,7 @@ func (c *runCommand) Run(ctx context.Context, s streams) error {
 	if !recorded {
 		return err
 	}
+	boundMemory()
 	return errors.Join(err, c.conclude(s, writer.Path()))
 }
 
