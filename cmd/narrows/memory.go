@@ -11,7 +11,7 @@ import (
 // anything else, and take a third of the machine.
 const (
 	judgingLimit   = 72 << 20
-	recordingLimit = 144 << 20
+	recordingLimit = 104 << 20
 )
 
 // boundMemory is called by commands that judge what was recorded, boundRecording by those that
