@@ -21,7 +21,7 @@ var busyPrograms = [][]string{
 // maxFirstRecording is what a first recording may take. Names and CPU samples alone stay
 // below 100 MB, which the whole is to take; windows with waits add to that with each
 // switch of what runs beside the tests.
-const maxFirstRecording = 210e6
+const maxFirstRecording = 180e6
 
 // TestFirstRecordingStaysSmall records programs of which nothing is known yet.
 func TestFirstRecordingStaysSmall(t *testing.T) {
