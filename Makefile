@@ -13,7 +13,7 @@ MULTIARCH := $(shell gcc -print-multiarch 2>/dev/null)
 
 export CGO_ENABLED = 0
 
-.PHONY: help build run test test-full test-kernels bench bench-peers eval lint generate install clean
+.PHONY: help build run test test-full test-kernels fuzz bench bench-peers eval lint generate install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,10 @@ test-kernels: ## run the eBPF tests on Debian's 6.1 and 6.12 kernels, emulated (
 	$(GO) run ./internal/kerneltest/cmd/kerneltest -kernel 6.1 -kernel 6.12 \
 		./internal/kerneltest/testdata/features ./collector/... ./cmd/narrows/internal/recording
 
-bench: build ## measure what sampling, collecting and naming cost on this machine, in 5 minutes (needs root)
+fuzz: ## fuzz every parser for FUZZTIME each (default 10m)
+	./fuzz.sh $(or $(FUZZTIME),10m)
+
+bench: build ## measure what sampling, waits, collecting and naming cost on this machine, in a quarter of an hour (needs root)
 	$(GO) run ./internal/costs/cmd/costs bin/narrows
 
 bench-peers: build ## the same seconds under Narrows and under perf, where perf is installed (needs root)

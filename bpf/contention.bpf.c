@@ -9,15 +9,13 @@
  * what is spent there is bounded.
  */
 #include "contention.h"
+#include "event_share.h"
 #include "lock_object.h"
 #include "thread_iterator.h"
 
-/* What one CPU may send in a period of 8.4 ms: at 1 us each, and 3 us in user space, it
- * is 1.5 % of it. */
-#define PERIOD_SHIFT 23
+/* What one CPU may send in a period: at 1 us each, and 20 us in user space, it is 2.5 % of
+ * it. */
 #define EVENTS_A_PERIOD 10
-/* So that from 8.4 ms on all are sent. */
-#define MAX_EVENT_SHIFT 14
 
 /* Waits of a process that began just now. */
 #define CONTENTION_STACK_MEMORY (8 * 1024)
@@ -28,8 +26,7 @@
 struct contention_cpu {
 	struct contention_stack spins;
 	__u64 period;
-	__u32 events; /* in this period */
-	__u32 shift;  /* 0: all are sent; else those below 512 ns << this are thinned out */
+	struct event_share share;
 	__u64 busy;   /* telling of one: the locks that this takes are not told of */
 	__u64 address; /* for stack_address */
 	struct contention ended; /* not on the program's stack, which has 512 bytes */
@@ -202,27 +199,8 @@ static __always_inline void begin_period(struct contention_cpu *cpu, __u64 now)
 
 	if (!passed)
 		return;
-	if (passed > 1 || cpu->events * 4 < EVENTS_A_PERIOD)
-		cpu->shift -= cpu->shift > 0;
-	else if (cpu->events > EVENTS_A_PERIOD && cpu->shift < MAX_EVENT_SHIFT)
-		cpu->shift++;
+	adapt_share(&cpu->share, passed, EVENTS_A_PERIOD);
 	cpu->period = period;
-	cpu->events = 0;
-}
-
-/* A short wait is sent with a chance that grows with its length, and the weight that it
- * then has to have; 0: it is not sent. */
-static __always_inline __u64 weigh(struct contention_cpu *cpu, __u64 length)
-{
-	__u64 exact = cpu->shift ? 512ull << (cpu->shift & 31) : 0;
-
-	if (length >= exact)
-		return WEIGHT_ONE;
-	if (length == 0)
-		length = 1;
-	if (bpf_get_prandom_u32() >= (length << 32) / exact)
-		return 0;
-	return WEIGHT_ONE * exact / length;
 }
 
 /* The three below are functions of their own, so that what they need of the stack is not
@@ -362,12 +340,12 @@ int end_contention(__u64 *ctx)
 	length -= level->nested;
 	add_total(level->lock_flags, length, level->nested, true);
 	begin_period(cpu, now);
-	weight = weigh(cpu, length);
+	weight = thin_out(&cpu->share, WEIGHT_ONE, length);
 	if (!weight) {
 		count(COUNTER_CONTENTION_SAMPLED_OUT);
 		return 0;
 	}
-	cpu->events++;
+	cpu->share.events++;
 	cpu->busy = 1;
 	tell(ctx, level, now, weight, from);
 	cpu->busy = 0;

@@ -14,11 +14,14 @@ import (
 )
 
 type ContentionContentionCpu struct {
-	_       structs.HostLayout
-	Spins   ContentionContentionStack
-	Period  uint64
-	Events  uint32
-	Shift   uint32
+	_      structs.HostLayout
+	Spins  ContentionContentionStack
+	Period uint64
+	Share  struct {
+		_      structs.HostLayout
+		Events uint32
+		Shift  uint32
+	}
 	Busy    uint64
 	Address uint64
 	Ended   struct {

@@ -15,16 +15,14 @@
  * and the caller's frame pointer are still in their registers and the stack pointer is as
  * it was at the function's entry. Registers: Go's internal ABI, since 1.17.
  */
+#include "event_share.h"
 #include "stack_once.h"
 
 #define MAX_TARGETS 4096
 #define MAX_WAITING (64 * 1024)
 
-/* As for threads (wait.bpf.c): what one CPU may send in a period of 8.4 ms. */
-#define PERIOD_SHIFT 23
+/* As for threads (wait.bpf.c): what one CPU may send in a period. */
 #define EVENTS_A_PERIOD 20
-#define MAX_EVENT_SHIFT 20
-#define WEIGHT_ONE 256
 
 /* A process with probes, by the number that is its probes' cookie. Set by user space. */
 struct go_target {
@@ -88,8 +86,7 @@ struct go_space {
 	struct unwind_walk walk;
 	__u64 busy; /* a program may be interrupted by another thread that is probed */
 	__u64 period;
-	__u32 events;      /* in this period */
-	__u32 event_shift; /* 0: all waits are sent; else those below 512 ns << this thinned out */
+	struct event_share share;
 	__u64 g[G_WORDS];  /* of the waiter; here, since the stack of a program is small */
 };
 
@@ -223,29 +220,8 @@ static __always_inline void begin_period(struct go_space *space, __u64 now)
 
 	if (!passed)
 		return;
-	if (passed > 1 || space->events * 4 < EVENTS_A_PERIOD) {
-		if (space->event_shift > 0)
-			space->event_shift--;
-	} else if (space->events > EVENTS_A_PERIOD && space->event_shift < MAX_EVENT_SHIFT) {
-		space->event_shift++;
-	}
+	adapt_share(&space->share, passed, EVENTS_A_PERIOD);
 	space->period = period;
-	space->events = 0;
-}
-
-/* A short wait is sent with a chance that grows with its length: the weight that it then
- * has to have, or 0 if others stand for it. */
-static __always_inline __u64 weight_of(struct go_space *space, __u64 length)
-{
-	__u64 exact = space->event_shift ? 512ull << (space->event_shift & 31) : 0;
-
-	if (length >= exact)
-		return WEIGHT_ONE;
-	if (length == 0)
-		length = 1;
-	if (bpf_get_prandom_u32() >= (length << 32) / exact)
-		return 0;
-	return WEIGHT_ONE * exact / length;
 }
 
 static __always_inline bool on_stack(const __u64 *g, __u64 address)
@@ -334,7 +310,7 @@ static __always_inline void send_wait(struct go_space *space, const struct user_
 	__u64 at = GO_CALLER(registers), fp = REGISTERS_FP(registers), caller = 0;
 	struct go_wait_event *event = &space->event;
 
-	space->events++;
+	space->share.events++;
 	space->stack.header.time = now;
 	space->stack.header.kind = EVENT_STACK;
 	space->stack.header.cpu = bpf_get_smp_processor_id();
@@ -393,7 +369,7 @@ int go_ready(struct user_registers *registers)
 	begin_event(&space->event, &goroutine, parked);
 	bpf_map_delete_elem(&go_parked, &goroutine);
 	begin_period(space, now);
-	weight = weight_of(space, now - space->event.since);
+	weight = thin_out(&space->share, WEIGHT_ONE, now - space->event.since);
 	if (weight)
 		send_wait(space, registers, now, weight);
 	else

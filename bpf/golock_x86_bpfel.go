@@ -82,11 +82,14 @@ type GoLockGoSpace struct {
 			Row uint64
 		}
 	}
-	Busy       uint64
-	Period     uint64
-	Events     uint32
-	EventShift uint32
-	G          [14]uint64
+	Busy   uint64
+	Period uint64
+	Share  struct {
+		_      structs.HostLayout
+		Events uint32
+		Shift  uint32
+	}
+	G [14]uint64
 }
 
 type GoLockGoTarget struct {

@@ -7,6 +7,7 @@
 #ifndef NARROWS_THREAD_WAIT_H
 #define NARROWS_THREAD_WAIT_H
 
+#include "event_share.h"
 #include "stack_once.h"
 
 enum wait_flag {
@@ -84,7 +85,6 @@ struct wait_event {
 	struct futex_call futex;
 };
 
-#define WEIGHT_ONE 256
 
 /* Of a task that is not the current one. */
 static __always_inline void identify_task(struct thread_identity *identity, struct task_struct *task)
@@ -135,7 +135,7 @@ static __always_inline bool in_interrupt(struct task_struct *task, __u64 address
 	return !(task->flags & PF_KTHREAD) && syscall_of(task) == -1;
 }
 
-/* From here on a wait is sent as it is, with or without a stack. */
+/* From here on a wait stands for itself alone, with or without a stack. */
 #define LONG_WAIT 10000000ull
 
 /* How many waits of that length a wait stands for, in units of 1 / WEIGHT_ONE; 0 if others

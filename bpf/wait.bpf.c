@@ -10,27 +10,21 @@
  */
 #include <linux/futex.h>
 
+#include "event_share.h"
 #include "thread_wait.h"
 
 /* What one CPU may spend in a period of 8.4 ms: at 0.5 us a stack and 20 us an event in user
  * space these are 3 % of it, 6 % for events, and up to 15 % for those that tell who held a
  * lock, where there is such contention. */
-#define PERIOD_SHIFT 23
 #define STACKS_A_PERIOD 512
 #define EVENTS_A_PERIOD 24
 #define LOCK_EVENTS_A_PERIOD 64
 #define MAX_STACK_SHIFT 12
-#define MAX_EVENT_SHIFT 20
 /* Wakers of waits shorter than this have no stack: it would cost more than the wait. */
 #define WAKER_STACK_FROM 20000ull
 
 /* Waits of a process that began just now. */
 #define WAIT_STACK_MEMORY (8 * 1024)
-
-struct event_share {
-	__u32 events; /* in this period */
-	__u32 shift;  /* 0: all waits are sent; else those below 512 ns << this thinned out */
-};
 
 struct wait_budget {
 	__u64 period;
@@ -63,17 +57,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct kernel_words);
 } wait_words SEC(".maps");
-
-static __always_inline void adapt_share(struct event_share *share, __u64 passed, __u32 most)
-{
-	if (passed > 1 || share->events * 4 < most) {
-		if (share->shift > 0)
-			share->shift--;
-	} else if (share->events > most && share->shift < MAX_EVENT_SHIFT) {
-		share->shift++;
-	}
-	share->events = 0;
-}
 
 /* Adapts what is taken to what there was in the period before. */
 static __always_inline void begin_period(struct wait_budget *budget, __u64 now)
@@ -147,21 +130,6 @@ static __always_inline void leave_cpu(struct wait_space *space, void *ctx, struc
 		wait->flags |= WAIT_STACK_WANTED;
 	}
 	wait->since = now;
-}
-
-/* A short wait is sent with a chance that grows with its length, and the weight that it
- * then has to have; 0 if it is not sent. */
-static __always_inline __u64 thin_out(const struct event_share *share, __u64 weight, __u64 length)
-{
-	__u64 exact = share->shift ? 512ull << (share->shift & 31) : 0;
-
-	if (length >= exact)
-		return weight;
-	if (length == 0)
-		length = 1;
-	if (bpf_get_prandom_u32() >= (length << 32) / exact)
-		return 0;
-	return weight * exact / length;
 }
 
 static __always_inline void enter_cpu(struct wait_space *space, struct task_struct *task, __u64 now)

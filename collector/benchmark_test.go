@@ -15,6 +15,8 @@ import (
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/replay"
 	"github.com/narrows-profiler/narrows/collector/unwind"
+	"github.com/narrows-profiler/narrows/collector/wait"
+	"github.com/narrows-profiler/narrows/collector/window"
 )
 
 // BenchmarkReplay is the whole way of samples through user space: queued, put in
@@ -109,4 +111,66 @@ func randomStacks(b *testing.B, count, frames int) [][]uint64 {
 	}
 	b.Skip("no executable file is mapped")
 	return nil
+}
+
+// BenchmarkReplayWaits is the whole way of waits through user space once they are decoded: put in
+// order, added with their stacks, and given out as a window.
+func BenchmarkReplayWaits(b *testing.B) {
+	const events = 2000
+	for _, frames := range []int{10, 50} {
+		b.Run(fmt.Sprintf("frames=%d", frames), func(b *testing.B) {
+			binaries := process.NewBinaries()
+			defer binaries.Close()
+			self, ok := process.ScanOne(uint32(os.Getpid()), binaries)
+			if !ok {
+				b.Skip("this process's mappings cannot be read")
+			}
+			stacks := randomStacks(b, 100, frames)
+			for b.Loop() {
+				if got := replayWaits(self, events, stacks); got != events {
+					b.Fatalf("%d waits came out, want %d", got, events)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*events), "ns/wait")
+			b.ReportAllocs()
+		})
+	}
+}
+
+// replayWaits replays waits of a hundred threads at a hundred places, and counts them.
+func replayWaits(self process.Scanned, events int, stacks [][]uint64) (seen int64) {
+	windows := make(chan Window, 1)
+	r := &replayer{
+		queue: new(replay.Queue[any]), timeline: new(replay.Timeline), windows: windows,
+		table: process.NewTable([]process.Scanned{self}, nil), source: cpu.Source{Unit: cpu.Nanoseconds},
+		period: 10 * time.Millisecond, selection: Selection{All: true}, offCPU: newOffCPU(nil),
+		wall:      func(monotonic uint64) time.Time { return time.Unix(0, int64(monotonic)) },
+		unwinding: map[*process.Binary]*ends{}, memory: &memoryBudget{},
+	}
+	reading := func(at uint64) accounting.Reading {
+		return accounting.Reading{Time: at, CPUs: map[int]accounting.Times{0: {}}}
+	}
+	r.queue.Push(0, boundary{reading: reading(0)})
+	thread := process.Thread{Identity: process.Identity{PID: self.PID, Start: 1}, Name: "some", ProcessName: "some"}
+	for i, stack := range stacks {
+		r.queue.Push(1, wait.Stack{
+			ID: window.StackID{1, uint64(i + 1)}, Thread: thread,
+			Stack: unwind.Stack{Walked: unwind.Walked{Time: 1, Process: thread.Identity}, User: stack},
+		})
+	}
+	for i := range events {
+		at := uint64(100 + i*1000)
+		thread.TID = self.PID + uint32(i%100)
+		r.queue.Push(at+500, wait.Event{
+			Thread: thread, Since: at, Woken: at + 400, Time: at + 500, Weight: 1, HasStack: true,
+			Stack: window.StackID{1, uint64(i%len(stacks) + 1)}, Waker: wait.Waker{PID: self.PID, TID: self.PID + 1},
+		})
+	}
+	end := uint64(events+1) * 1000
+	r.queue.Push(end, boundary{reading: reading(end), kind: last})
+	r.release(end + 1)
+	for _, s := range (<-windows).Profiles[OffCPU].Sample {
+		seen += s.Value[0]
+	}
+	return seen
 }

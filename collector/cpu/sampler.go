@@ -137,11 +137,7 @@ func (s *Sampler) Count() (uint64, error) {
 // Cost is what the program took so far; it is counted only while BPF statistics
 // are on (ebpf.EnableStats).
 func (s *Sampler) Cost() (runs uint64, spent time.Duration, err error) {
-	stats, err := s.objects.CpuTick.Stats()
-	if err != nil {
-		return 0, 0, fmt.Errorf("reading the CPU sampler's run time: %w", err)
-	}
-	return stats.RunCount, stats.Runtime, nil
+	return core.Cost(s.objects.CpuTick)
 }
 
 // Stop ends the ticks; samples in the ring buffer stay.

@@ -140,25 +140,14 @@ func sums(raw *bpf.FutexLockRecord) Sums {
 
 // Cost is what the programs took so far; it is counted only while BPF statistics are on.
 func (w *Watcher) Cost() (runs uint64, spent time.Duration, err error) {
-	for _, p := range []*ebpf.Program{w.objects.FutexEnter, w.objects.FutexExit} {
-		stats, err := p.Stats()
-		if err != nil {
-			return 0, 0, fmt.Errorf("reading the run time of %v: %w", p, err)
-		}
-		runs += stats.RunCount
-		spent += stats.Runtime
-	}
-	return runs, spent, nil
+	return core.Cost(w.objects.FutexEnter, w.objects.FutexExit)
 }
 
 // Stop detaches the programs.
 func (w *Watcher) Stop() error {
-	var failures []error
-	for _, l := range w.links {
-		failures = append(failures, l.Close())
-	}
+	err := core.Detach(w.links)
 	w.links = nil
-	return errors.Join(failures...)
+	return err
 }
 
 // Close detaches and frees everything.

@@ -10,6 +10,7 @@ import (
 	"github.com/cilium/ebpf/link"
 
 	"github.com/narrows-profiler/narrows/bpf"
+	"github.com/narrows-profiler/narrows/collector/core"
 	"github.com/narrows-profiler/narrows/collector/process"
 )
 
@@ -121,12 +122,9 @@ func (t *Target) attach(objects *bpf.GoLockObjects) error {
 
 // detach takes the probes away.
 func (t *Target) detach() error {
-	var failures []error
-	for _, l := range t.links {
-		failures = append(failures, l.Close())
-	}
+	err := core.Detach(t.links)
 	t.links = nil
-	return errors.Join(failures...)
+	return err
 }
 
 // runs tells whether the process runs the program at the place where it has probes.

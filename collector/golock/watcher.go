@@ -276,15 +276,7 @@ func (w *Watcher) Targets() []Target {
 // Cost is what the programs took so far; it is counted only while BPF statistics are on
 // (ebpf.EnableStats).
 func (w *Watcher) Cost() (runs uint64, spent time.Duration, err error) {
-	for _, p := range []*ebpf.Program{w.objects.GoPark, w.objects.GoReady} {
-		stats, err := p.Stats()
-		if err != nil {
-			return 0, 0, fmt.Errorf("reading the run time of %v: %w", p, err)
-		}
-		runs += stats.RunCount
-		spent += stats.Runtime
-	}
-	return runs, spent, nil
+	return core.Cost(w.objects.GoPark, w.objects.GoReady)
 }
 
 // Dropped is how many processes got no probes because too many waited for them.

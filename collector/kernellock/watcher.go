@@ -9,8 +9,8 @@
 // What waits for another lock while it waits for one (a mutex has a spinlock, for its list
 // of waiters) is no time of the outer lock, so that the times of all locks can be added.
 // Where more than some 1,200 waits a second end on a CPU, short ones are sent with a chance
-// that grows with their length, and the weight that this takes. Waits of 8.4 ms and more are
-// always sent as they are. [Watcher.Totals] has all there was, sent or not.
+// that grows with their length, and the weight that this takes. Waits of half a second and
+// more are always sent as they are. [Watcher.Totals] has all there was, sent or not.
 //
 // The kernel tells of no wait for a spinlock that only one CPU waits for, unless it runs
 // under a hypervisor that schedules such waits, and of none in which a semaphore for readers
@@ -167,25 +167,14 @@ func (w *Watcher) Missed() (uint64, error) {
 // Cost is what the programs took so far; it is counted only while BPF statistics are on
 // (ebpf.EnableStats).
 func (w *Watcher) Cost() (runs uint64, spent time.Duration, err error) {
-	for _, p := range []*ebpf.Program{w.objects.BeginContention, w.objects.EndContention} {
-		stats, err := p.Stats()
-		if err != nil {
-			return 0, 0, fmt.Errorf("reading the run time of %v: %w", p, err)
-		}
-		runs += stats.RunCount
-		spent += stats.Runtime
-	}
-	return runs, spent, nil
+	return core.Cost(w.objects.BeginContention, w.objects.EndContention)
 }
 
 // Stop detaches the programs; what is in the ring buffer stays.
 func (w *Watcher) Stop() error {
-	var failures []error
-	for _, l := range w.links {
-		failures = append(failures, l.Close())
-	}
+	err := core.Detach(w.links)
 	w.links = nil
-	return errors.Join(failures...)
+	return err
 }
 
 // Close detaches and frees everything.

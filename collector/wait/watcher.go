@@ -11,7 +11,7 @@
 // and stands for the others; where more than some 2,400 waits a second end on it, short
 // ones are sent with a chance that grows with their length, and the weight that this
 // takes. Waits that end as others let go of a lock are thinned out apart from all others.
-// Waits of 10 ms and more are always sent as they are. All sums are right on average, and
+// Waits of half a second and more are always sent as they are. All sums are right on average, and
 // [Event.Weight] is part of every count.
 package wait
 
@@ -164,25 +164,14 @@ func readRecords(file io.Reader, record func([]byte)) error {
 // Cost is what the programs took so far; it is counted only while BPF statistics are on
 // (ebpf.EnableStats).
 func (w *Watcher) Cost() (runs uint64, spent time.Duration, err error) {
-	for _, p := range []*ebpf.Program{w.objects.WaitSwitch, w.objects.WaitWaking} {
-		stats, err := p.Stats()
-		if err != nil {
-			return 0, 0, fmt.Errorf("reading the run time of %v: %w", p, err)
-		}
-		runs += stats.RunCount
-		spent += stats.Runtime
-	}
-	return runs, spent, nil
+	return core.Cost(w.objects.WaitSwitch, w.objects.WaitWaking)
 }
 
 // Stop detaches the programs; what is in the ring buffer stays.
 func (w *Watcher) Stop() error {
-	var failures []error
-	for _, l := range w.links {
-		failures = append(failures, l.Close())
-	}
+	err := core.Detach(w.links)
 	w.links = nil
-	return errors.Join(failures...)
+	return err
 }
 
 // Close detaches and frees everything.
