@@ -13,8 +13,8 @@
 #include "lock_object.h"
 #include "thread_iterator.h"
 
-/* What one CPU may send in a period: at 1 us each, and 20 us in user space, it is 2.5 % of
- * it. */
+/* What one CPU may send in a period: at 0.4 us each, and 2 to 5 us in user space, it is less
+ * than 1 % of it. */
 #define EVENTS_A_PERIOD 10
 
 /* Waits of a process that began just now. */

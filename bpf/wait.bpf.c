@@ -13,9 +13,9 @@
 #include "event_share.h"
 #include "thread_wait.h"
 
-/* What one CPU may spend in a period of 8.4 ms: at 0.5 us a stack and 20 us an event in user
- * space these are 3 % of it, 6 % for events, and up to 15 % for those that tell who held a
- * lock, where there is such contention. */
+/* What one CPU may spend in a period of 8.4 ms: at 0.5 us a stack and 2 to 5 us an event in
+ * user space these are 3 % of it, 1 % for events, and up to 4 % for those that tell who held
+ * a lock, where there is such contention. */
 #define STACKS_A_PERIOD 512
 #define EVENTS_A_PERIOD 24
 #define LOCK_EVENTS_A_PERIOD 64

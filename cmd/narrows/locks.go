@@ -72,7 +72,7 @@ func (c *locksCommand) Run(ctx context.Context, s streams) error {
 		return c.show(s, c.Input[0])
 	}
 	record := recordCommand{
-		Duration: c.Duration, Frequency: c.Frequency, Output: c.Output, PID: c.PID, Cgroup: c.Cgroup, Window: c.Window,
+		Duration: c.Duration, Frequency: c.Frequency, Output: c.Output, PID: c.PID, Cgroup: c.Cgroup, Window: c.Window, Waits: true,
 		cacheFlags: c.cacheFlags, Command: c.Input,
 	}
 	return record.run(ctx, s, func(_ session.Summary, dir string) error { return c.show(s, dir) })

@@ -215,6 +215,17 @@ func TestRecordFailingCommand(t *testing.T) {
 	}
 }
 
+// --no-waits records the CPU alone, and says nothing of waits.
+func TestRecordWithoutWaits(t *testing.T) {
+	requireRecording(t)
+	cmd := narrows(t, "record", "--no-waits", "-d", "300ms", "-o", "s")
+	r := succeed(t, cmd)
+	s := checkSession(t, filepath.Join(cmd.Dir, "s"))
+	if len(s.Profiles) != 1 || s.Profiles[0].File != session.CPU || s.OwnCost.WaitRuns != 0 || strings.Contains(r.stdout, "\nwaits") {
+		t.Errorf("profiles %v, %d runs of programs on waits\n%s", s.Profiles, s.OwnCost.WaitRuns, r.stdout)
+	}
+}
+
 // -p keeps a process and the children it starts later, and nothing else.
 func TestRecordProcess(t *testing.T) {
 	requireRecording(t)
