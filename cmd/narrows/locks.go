@@ -26,6 +26,7 @@ type locksCommand struct {
 	Service   string        `help:"Show only what this service waits for, of a session of narrows run."`
 	JSON      bool          `name:"json" help:"Print waits.json."`
 	cacheFlags
+	probeFlags
 
 	Input []string `arg:"" optional:"" name:"session" passthrough:"partial" help:"A session recorded before; or, after --, a command to start and watch."`
 }
@@ -63,7 +64,7 @@ func (c *locksCommand) Validate() error {
 			return errors.New("a session that is shown is not recorded: -d, -p, --cgroup and -o have no meaning; a command to start comes after --")
 		}
 	}
-	return validRecording(c.Frequency, c.Window)
+	return errors.Join(validRecording(c.Frequency, c.Window), c.probeFlags.validate())
 }
 
 func (c *locksCommand) Run(ctx context.Context, s streams) error {
@@ -73,7 +74,7 @@ func (c *locksCommand) Run(ctx context.Context, s streams) error {
 	}
 	record := recordCommand{
 		Duration: c.Duration, Frequency: c.Frequency, Output: c.Output, PID: c.PID, Cgroup: c.Cgroup, Window: c.Window, Waits: true,
-		cacheFlags: c.cacheFlags, Command: c.Input,
+		cacheFlags: c.cacheFlags, probeFlags: c.probeFlags, Command: c.Input,
 	}
 	return record.run(ctx, s, func(_ session.Summary, dir string) error { return c.show(s, dir) })
 }

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/pprof/profile"
 
@@ -38,6 +40,48 @@ func TestLocksOfTheMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkStates(t, &d, readProfile(t, filepath.Join(dir, session.OffCPU)))
+}
+
+// haggle has goroutines wait for a lock that each holds for a while.
+func haggle() {
+	var lock sync.Mutex
+	var all sync.WaitGroup
+	end := time.Now().Add(3 * time.Second)
+	for range 4 {
+		all.Go(func() {
+			for time.Now().Before(end) {
+				bargain(&lock)
+			}
+		})
+	}
+	all.Wait()
+}
+
+//go:noinline
+func bargain(lock *sync.Mutex) {
+	lock.Lock()
+	time.Sleep(5 * time.Millisecond)
+	lock.Unlock()
+}
+
+// Where goroutines of a command wait is in the table, by its function and kind.
+func TestLocksOfGoCommand(t *testing.T) {
+	requireRecording(t)
+	cmd := narrows(t, "locks", "-o", "s", "--", filepath.Join(programs, hagglerName))
+	r := succeed(t, cmd)
+	if !strings.Contains(r.stdout, "bargain") {
+		t.Errorf("the output lacks the function that waits:\n%s", r.stdout)
+	}
+	var waited int64
+	for _, s := range readProfile(t, filepath.Join(cmd.Dir, "s", session.LockWait)).Sample {
+		if s.HasLabel("lock_kind", "sync.Mutex") {
+			waited += s.Value[1]
+		}
+	}
+	// Three of four wait at any time, for three seconds; probes come a moment after the start.
+	if waited < 4e9 || waited > 9.5e9 {
+		t.Errorf("goroutines waited %.1f s for the mutex, want somewhat less than 9", float64(waited)/1e9)
+	}
 }
 
 // checkStates compares the document's times by state with those of the profile.

@@ -18,13 +18,14 @@ import (
 )
 
 // The names under which this test binary is another program: the command line
-// itself, and a load whose functions are known.
+// itself, and loads whose functions are known.
 const (
 	narrowsName = "narrows"
 	spinnerName = "spinner"
+	hagglerName = "haggler"
 )
 
-// programs is the folder of the two, which every user may enter.
+// programs is the folder of all of them, which every user may enter.
 var programs string
 
 func TestMain(m *testing.M) {
@@ -33,6 +34,9 @@ func TestMain(m *testing.M) {
 		os.Exit(execute(os.Args[1:], streams{os.Stdout, os.Stderr}))
 	case spinnerName:
 		os.Exit(spin(os.Args[1:]))
+	case hagglerName:
+		haggle()
+		os.Exit(0)
 	case deepName:
 		if err := gatherDeep(os.Args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -91,7 +95,7 @@ func copyPrograms() (_ string, err error) {
 	if err := out.Close(); err != nil {
 		return "", err
 	}
-	return dir, errors.Join(os.Link(out.Name(), filepath.Join(dir, spinnerName)), os.Link(out.Name(), filepath.Join(dir, deepName)))
+	return dir, errors.Join(os.Link(out.Name(), filepath.Join(dir, spinnerName)), os.Link(out.Name(), filepath.Join(dir, hagglerName)), os.Link(out.Name(), filepath.Join(dir, deepName)))
 }
 
 // spin keeps a number of CPUs busy for a time, after it has printed its PID.

@@ -21,8 +21,11 @@ import (
 	"github.com/narrows-profiler/narrows/collector/cgroup"
 	"github.com/narrows-profiler/narrows/collector/core"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/futex"
+	"github.com/narrows-profiler/narrows/collector/kernellock"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/collector/unwind"
+	"github.com/narrows-profiler/narrows/collector/wait"
 )
 
 // Capability is one thing the collector uses.
@@ -99,6 +102,18 @@ func All() []Capability {
 			Remedy: "without it their first stacks are unwound in user space, which is slower", check: checkForks,
 		},
 		Capability{
+			Name: "waits", For: "where threads wait, and who wakes them",
+			Remedy: "without it only CPU time is recorded: please report the error with your kernel's version", check: opens(wait.Backend, wait.Open),
+		},
+		Capability{
+			Name: "locks of user space", For: "which locks threads wait for, and who holds them",
+			Remedy: "mount tracefs: mount -t tracefs nodev /sys/kernel/tracing", check: opens(futex.Backend, futex.Open),
+		},
+		Capability{
+			Name: "locks of the kernel", For: "which locks of the kernel threads wait for",
+			Remedy: "without it they are seen as waits alone: please report the error with your kernel's version", check: opens(kernellock.Backend, kernellock.Open),
+		},
+		Capability{
 			Name: "kernel symbols", For: "names of kernel functions",
 			Remedy: "set kernel.kptr_restrict to 0 or 1 (sysctl), or accept addresses", check: checkKernelSymbols,
 		},
@@ -166,6 +181,21 @@ func checkCPUProgram() (string, error) {
 		return "", err
 	}
 	return "", objects.Close()
+}
+
+// opens tries programs that need the shared maps.
+func opens[W io.Closer](backend string, open func(*core.Core) (W, error)) func() (string, error) {
+	return func() (string, error) {
+		c, err := core.Load(0)
+		if err != nil {
+			return "", err
+		}
+		w, err := open(c)
+		if err != nil {
+			return "", errors.Join(err, c.Close())
+		}
+		return backend, errors.Join(w.Close(), c.Close())
+	}
 }
 
 func checkForks() (string, error) {
