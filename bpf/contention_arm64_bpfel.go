@@ -21,6 +21,8 @@ type ContentionContentionCpu struct {
 		_      structs.HostLayout
 		Events uint32
 		Shift  uint32
+		Point  uint32
+		At     uint32
 	}
 	Busy    uint64
 	Address uint64

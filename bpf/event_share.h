@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
 /*
- * What one CPU may send of one kind of waits. Where more of them end, short ones are sent
- * with a chance that grows with their length, and the weight that this takes: sums stay
- * what they are on average.
+ * What one CPU may send of one kind of waits. Where more of them end, short ones stand for
+ * each other: the time waited is laid end to end and cut into pieces of equal length, in each
+ * of which a random point says which wait is sent. So the chance of a wait grows with its
+ * length, sums stay what they are, and are off by one piece at most: drawing each wait on its
+ * own would make the sum over n waits that were sent uncertain by 1 / sqrt(n).
  */
 #ifndef NARROWS_EVENT_SHARE_H
 #define NARROWS_EVENT_SHARE_H
@@ -19,6 +21,8 @@
 struct event_share {
 	__u32 events; /* in this period */
 	__u32 shift;  /* 0: all waits are sent; else those below 512 ns << this thinned out */
+	__u32 point;  /* in the piece begun: of the wait that is sent for it */
+	__u32 at;     /* how much of the piece has been; both as fractions of 2^32 */
 };
 
 /* Adapts a share to what there was in the period before; passed is how many have passed since,
@@ -36,17 +40,21 @@ static __always_inline void adapt_share(struct event_share *share, __u64 passed,
 
 /* The weight that a wait of some length is sent with, which stands for weight others already;
  * 0 if it is not sent. */
-static __always_inline __u64 thin_out(const struct event_share *share, __u64 weight, __u64 length)
+static __always_inline __u64 thin_out(struct event_share *share, __u64 weight, __u64 length)
 {
-	__u64 exact = share->shift ? 512ull << (share->shift & 31) : 0;
+	__u64 piece = share->shift ? 512ull << (share->shift & 31) : 0, time = length * weight / WEIGHT_ONE, end;
+	__u32 points;
 
-	if (length >= exact)
+	if (time >= piece)
 		return weight;
-	if (length == 0)
-		length = 1;
-	if (bpf_get_prandom_u32() >= (length << 32) / exact)
-		return 0;
-	return weight * exact / length;
+	end = share->at + (time << 32) / piece;
+	points = share->at <= share->point && share->point < end;
+	if (end >> 32) { /* a wait is shorter than a piece: it is in two of them at most */
+		share->point = bpf_get_prandom_u32();
+		points += share->point < (__u32)end;
+	}
+	share->at = end;
+	return time ? points * weight * piece / time : 0;
 }
 
 #endif

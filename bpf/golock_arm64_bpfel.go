@@ -88,6 +88,8 @@ type GoLockGoSpace struct {
 		_      structs.HostLayout
 		Events uint32
 		Shift  uint32
+		Point  uint32
+		At     uint32
 	}
 	G [14]uint64
 }

@@ -278,11 +278,15 @@ type WaitWaitSpace struct {
 			_      structs.HostLayout
 			Events uint32
 			Shift  uint32
+			Point  uint32
+			At     uint32
 		}
 		Others struct {
 			_      structs.HostLayout
 			Events uint32
 			Shift  uint32
+			Point  uint32
+			At     uint32
 		}
 	}
 	Address uint64

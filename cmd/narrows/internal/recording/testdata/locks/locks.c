@@ -2,7 +2,7 @@
 //
 //	locks MODE THREADS ROUNDS
 //
-// Each thread takes the lock ROUNDS times. Where it is not free, the time until it is had
+// Each thread takes the lock ROUNDS times, but for at most 3 s where it syncs a file. Where it is not free, the time until it is had
 // is the wait. In the end the program prints the address of what was waited for, how often
 // and how long its threads waited, and for whom: "pair:WAITER:HOLDER" by the threads' names.
 // Time in which nobody held the lock is counted to who held it before.
@@ -117,7 +117,8 @@ static void *work(void *argument)
 	char name[16];
 	snprintf(name, sizeof(name), "t%d", thread);
 	pthread_setname_np(pthread_self(), name);
-	for (int i = 0; i < rounds; i++) {
+	uint64_t end = now() + 3000000000ull;
+	for (int i = 0; i < rounds && (now() < end || !is("fsync")); i++) {
 		struct span *w = &waited[thread][waits[thread]];
 		uint64_t from = now();
 		int contended = try_lock();
