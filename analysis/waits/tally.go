@@ -12,9 +12,9 @@ import (
 
 // Bounds of what is kept over windows. What finds no room is summed.
 const (
-	maxLocks = 10_000
-	maxEdges = 100_000
-	maxRoles = 10_000
+	maxLocks = 2_000
+	maxEdges = 10_000
+	maxRoles = 2_000
 	maxSites = 32 // functions of a lock, or of a role
 )
 
@@ -112,7 +112,7 @@ func (t *Tally) addLock(seen *LockSeen) {
 	for outcome, n := range seen.Outcomes {
 		l.Outcomes[outcome] += n
 	}
-	const maxWaiters = 100_000
+	const maxWaiters = 10_000
 	if len(l.Waiters) < maxWaiters {
 		maps.Copy(l.Waiters, seen.Waiters)
 	}

@@ -68,8 +68,8 @@ func (c *locksCommand) Validate() error {
 }
 
 func (c *locksCommand) Run(ctx context.Context, s streams) error {
-	boundRecording()
 	if len(c.Input) > 0 && c.Input[0] != "--" {
+		boundMemory()
 		return c.show(s, c.Input[0])
 	}
 	record := recordCommand{

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -199,4 +201,20 @@ func (g *callGraph) stack() []window.Frame {
 		at = g.callees[at][g.random.IntN(len(g.callees[at]))]
 	}
 	return stack
+}
+
+// A recording that keeps more than was meant gets room for garbage: a limit below what is kept
+// would leave the collector running all the time.
+func TestMemoryLimitFollowsWhatIsKept(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	end := boundRecording()
+	defer end()
+	kept := make([]byte, 2*recordingLimit)
+	runtime.GC()
+	until(t, "the limit follows", func() bool { return debug.SetMemoryLimit(-1) > int64(len(kept)) })
+	runtime.KeepAlive(kept)
+	kept = nil
+	runtime.GC()
+	until(t, "the limit returns", func() bool { return debug.SetMemoryLimit(-1) == recordingLimit })
 }

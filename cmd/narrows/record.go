@@ -75,7 +75,7 @@ func (c *recordCommand) Run(ctx context.Context, s streams) error {
 
 // run records, and lets show say how a recording into a session went.
 func (c *recordCommand) run(ctx context.Context, s streams, show func(summary session.Summary, dir string) error) error {
-	boundRecording()
+	defer boundRecording()()
 	if len(c.Command) > 0 && c.Command[0] == "--" {
 		c.Command = c.Command[1:]
 	}

@@ -51,7 +51,8 @@ Ctrl-C ends it early and keeps what was recorded.`
 }
 
 func (c *runCommand) Run(ctx context.Context, s streams) error {
-	boundRecording()
+	endBound := boundRecording()
+	defer endBound()
 	if err := requireKernel(); err != nil {
 		return err
 	}
@@ -72,6 +73,7 @@ func (c *runCommand) Run(ctx context.Context, s streams) error {
 	if !recorded {
 		return err
 	}
+	endBound()
 	boundMemory()
 	return errors.Join(err, c.conclude(s, writer.Path()))
 }
