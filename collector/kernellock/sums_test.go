@@ -42,13 +42,14 @@ func TestSumsAreTrue(t *testing.T) {
 			threads += length
 		}
 	}
-	var nested float64
+	var nested, waits float64
 	for flags, total := range seen.totals {
 		s := sent[flags]
 		if s == nil {
 			s = &sum{}
 		}
 		nested += float64(total.Nested)
+		waits += float64(total.Waits)
 		t.Logf("%s (%d): %d waits of %v, and %v within them; sent: %.0f of %v, and %v", total.Kind, flags, total.Waits, total.Time, total.Nested,
 			s.waits, time.Duration(s.time), time.Duration(s.nested))
 		// What chance explains: four standard deviations, were all of it drawn.
@@ -59,10 +60,11 @@ func TestSumsAreTrue(t *testing.T) {
 	if nested == 0 && !emulated() { // where two CPUs take turns there is hardly any
 		t.Error("no wait within a wait was seen")
 	}
-	for _, reason := range []string{"wait for a kernel lock nested too deep, or no memory for it"} {
-		if n := seen.losses[reason]; n > 0 {
-			t.Errorf("%d × %s", n, reason)
-		}
+	// A thread whose first wait is one inside of the making of what is noted of threads has nothing
+	// to note it in.
+	const untracked = "wait for a kernel lock nested too deep, or no memory for it"
+	if n := seen.losses[untracked]; float64(n) > waits/10_000 {
+		t.Errorf("%d × %s", n, untracked)
 	}
 	t.Logf("%d events, %d threads, lost: %v", len(seen.events), len(tids), seen.losses)
 }
