@@ -85,7 +85,7 @@ func (t *Tally) unrankable(key groupKey, k waitKey, seconds float64, m Measured,
 		return noWork
 	case queue && (asked != nil && *asked >= allCPUs || m.CPUsBusy != nil && *m.CPUsBusy >= allCPUs):
 		return awaited
-	case queue && float64(g.heldUp()) >= heldUpShare*float64(t.existing(key).total.ns) && g.heldUp() > 0:
+	case queue && (float64(g.heldUp()) >= heldUpShare*float64(t.existing(key).total.ns) && g.heldUp() > 0 || t.isBehind(key, k)):
 		return behind
 	case float64(p.ns) < leastShare*seconds*1e9:
 		return tiny
@@ -199,21 +199,9 @@ func (t *Tally) holders(benchmark string, g *waitGroup, p *waitPlace, e *Entry) 
 	// Nothing was recorded of holders: what ran and waited below the function that lets it go
 	// is the next best.
 	add(did, g.within[holders[0].What])
-	for id, ns := range t.cpuOf(groupKey{benchmark, e.Service}) {
-		if t.frames[id].function == holders[0].What {
-			did["running"] += ns
-		}
-	}
+	did["running"] += t.cpuBelow(groupKey{benchmark, e.Service})[holders[0].What]
 	e.HeldBasis = "what was done below " + holders[0].What + ", with and without somebody waiting"
 	return holders, parts(did, maxCallers)
-}
-
-// cpuOf is the CPU time by function, callees included.
-func (t *Tally) cpuOf(key groupKey) map[uint32]int64 {
-	if g := t.groups[key]; g != nil {
-		return g.inclusive
-	}
-	return nil
 }
 
 func add(sum, of map[string]int64) {

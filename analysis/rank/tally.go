@@ -64,6 +64,7 @@ type group struct {
 	places    map[uint32]*place
 	// inclusive is the time of all stacks that hold a function, each once.
 	inclusive map[uint32]int64
+	below     map[string]int64 // the same by name, made when it is first asked for
 	phases    map[string]weight
 }
 

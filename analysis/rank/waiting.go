@@ -18,6 +18,7 @@ const (
 	maxWaitStacks = 64 // distinct ones of a place, of which maxStacks are shown
 	maxLocksOf    = 1_000
 	maxLocks      = 100_000 // of which is known who let them go
+	maxUnder      = 200_000 // pairs of a function and a place of which waits are below it
 )
 
 // others stands for the places that found no room.
@@ -34,7 +35,7 @@ const (
 	noWork    = "idle: threads and goroutines with nothing to do"
 	forks     = "waits for threads or goroutines that were started for it: what those do is ranked"
 	awaited   = "waits for other work while no CPU is idle: more workers would not help, and that work is ranked"
-	behind    = "waits for work that is itself held up by locks: those are ranked"
+	behind    = "waits for work that is itself held up by locks or another queue: those are ranked"
 	runtimes  = "waits of a language runtime's own threads, of which no function of the program is on the stack"
 	unknowing = "waits for another process, a time or something unknown"
 	spins     = "waits for spinlocks, which are CPU time"
@@ -49,6 +50,8 @@ type waiting struct {
 	// be another service's.
 	blame map[lockKey]map[string]int64
 	held  map[lockKey]map[string]int64
+	// above is, of queues, which functions are on the stacks that let go, without those of blame.
+	above map[lockKey]map[string]int64
 	all   weight
 }
 
@@ -62,6 +65,9 @@ type waitGroup struct {
 	locked map[string]int64
 	// within is the time of all waits below a function that no other thread ends, by state.
 	within map[string]map[string]int64
+	// under is the time of waits that are places, below a function.
+	under map[string]map[waitKey]int64
+	pairs int // in under
 }
 
 // waitKey tells places apart: the id is a lock, a function, or both of Go's kind of
@@ -94,8 +100,14 @@ func (t *Tally) AddLockWait(p *profile.Profile) error {
 // AddLockBlame counts one window's profile of the stacks that let locks go.
 func (t *Tally) AddLockBlame(p *profile.Profile) error {
 	return t.waiting.each(p, "contentions", "delay", func(s *profile.Sample, stack waits.Stack, w weight) {
-		if stack.Known() {
-			addBounded(&t.waiting.blame, s, plainName(stack.Site()), w.ns)
+		if !stack.Known() {
+			return
+		}
+		addBounded(&t.waiting.blame, s, plainName(stack.Site()), w.ns)
+		if queueKinds[label(s, "lock_kind")] {
+			for _, function := range stack.Above() {
+				addBounded(&t.waiting.above, s, function, w.ns)
+			}
 		}
 	})
 }
@@ -162,7 +174,7 @@ func (a *waiting) group(s *profile.Sample) *waitGroup {
 	key := groupKey{label(s, "benchmark"), label(s, "service")}
 	g := a.groups[key]
 	if g == nil {
-		g = &waitGroup{places: map[waitKey]*waitPlace{}, unranked: map[string]int64{}, locked: map[string]int64{}, within: map[string]map[string]int64{}}
+		g = &waitGroup{places: map[waitKey]*waitPlace{}, unranked: map[string]int64{}, locked: map[string]int64{}, within: map[string]map[string]int64{}, under: map[string]map[waitKey]int64{}}
 		a.groups[key] = g
 	}
 	return g
@@ -180,11 +192,15 @@ func (a *waiting) offCPU(s *profile.Sample, stack waits.Stack, w weight) {
 			g.unranked[noWork] += w.ns
 			return
 		}
+		if stack.Known() && !stack.Own() {
+			g.unranked[runtimes] += w.ns
+			return
+		}
 		g.below(stack, state, w.ns)
 		g.place(waitKey{Runnable, ""}, state).add(state, stack, "", w)
 	case "io", "fault":
 		g.below(stack, state, w.ns)
-		g.place(waitKey{OffCPU, state + " " + stack.Site()}, state).add(state, stack, "", w)
+		g.add(waitKey{OffCPU, state + " " + stack.Site()}, state, state, stack, "", w)
 	case "futex", "lock":
 		kind, _ := stack.Kind()
 		reason := unrankedKinds[kind]
@@ -195,14 +211,14 @@ func (a *waiting) offCPU(s *profile.Sample, stack waits.Stack, w weight) {
 			g.unranked[reason] += w.ns
 			return
 		}
-		g.place(waitKey{OffCPU, state + " " + stack.Site()}, state).add(state, stack, "", w)
+		g.add(waitKey{OffCPU, state + " " + stack.Site()}, state, state, stack, "", w)
 	case "sleep", "pipe":
 		g.below(stack, state, w.ns)
 		if stack.Loop() {
 			g.unranked[noWork] += w.ns
 			return
 		}
-		g.place(waitKey{OffCPU, state + " " + stack.Site()}, state).add(state, stack, "", w)
+		g.add(waitKey{OffCPU, state + " " + stack.Site()}, state, state, stack, "", w)
 	default:
 		g.unranked[unknowing] += w.ns
 	}
@@ -241,25 +257,42 @@ func (a *waiting) lockWait(s *profile.Sample, stack waits.Stack, w weight) {
 	case state == goState && queueKinds[kind] && stack.Loop():
 		g.unranked[noWork] += w.ns
 	case state == goState:
-		g.place(waitKey{Lock, kind + " " + stack.Site()}, state).add(kind, stack, lock, w)
+		g.add(waitKey{Lock, kind + " " + stack.Site()}, state, kind, stack, lock, w)
 	default:
-		g.place(waitKey{Lock, lock}, state).add(kind, stack, lock, w)
+		g.add(waitKey{Lock, lock}, state, kind, stack, lock, w)
 	}
 }
 
 // below adds what a wait is below of.
 func (g *waitGroup) below(stack waits.Stack, state string, ns int64) {
+	addBelow(g.within, stack, state, ns)
+}
+
+// add adds a wait to a place, and to what is waited for below the functions of its stack.
+func (g *waitGroup) add(key waitKey, state, kind string, stack waits.Stack, lock string, w weight) {
+	g.place(key, state).add(kind, stack, lock, w)
+	if g.pairs < maxUnder {
+		g.pairs += addBelow(g.under, stack, key, w.ns)
+	}
+}
+
+// addBelow adds time to each function of a stack, once, and returns how many pairs of a function
+// and a key are new.
+func addBelow[K comparable](m map[string]map[K]int64, stack waits.Stack, key K, ns int64) (pairs int) {
 	seen := map[string]bool{}
 	for _, function := range stack.All() {
 		if seen[function] {
 			continue
 		}
 		seen[function] = true
-		if g.within[function] == nil {
-			g.within[function] = map[string]int64{}
+		if m[function] == nil {
+			m[function] = map[K]int64{}
 		}
-		g.within[function][state] += ns
+		before := len(m[function])
+		m[function][key] += ns
+		pairs += len(m[function]) - before
 	}
+	return pairs
 }
 
 func (g *waitGroup) place(key waitKey, state string) *waitPlace {

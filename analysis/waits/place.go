@@ -39,6 +39,18 @@ func (s Stack) Site() string {
 	return written(site(s.calls))
 }
 
+// Above lists the functions outside of the site, each once.
+func (s Stack) Above() []string {
+	site := slices.IndexFunc(s.calls, func(c call) bool { return c.own() && !matchesAny(asking, c.name) })
+	seen, list := map[string]bool{}, []string{}
+	for _, c := range s.calls[site+1:] {
+		if !seen[c.name] {
+			seen[c.name], list = true, append(list, c.name)
+		}
+	}
+	return list
+}
+
 // written is the function that somebody wrote: Go's compiler wraps what is deferred, or
 // started, in functions of its own.
 func written(name string) string {

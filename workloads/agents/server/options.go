@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/narrows-profiler/narrows/workloads/agents/knowledge"
@@ -73,8 +74,11 @@ func (o Options) config() (c Config, end func() error, err error) {
 	}
 	c.Search.Candidates = o.Candidates
 	c.Search.Scan = choice.Has(passageScan)
-	if choice.Has(tooFewWorkers) {
+	switch {
+	case choice.Has(tooFewWorkers):
 		c.Workers = 1
+	case c.Workers == 0 && (choice.Fault == loggingMutex || choice.Fault == unbufferedFindings):
+		c.Workers = crowd * runtime.GOMAXPROCS(0)
 	}
 	if c.Partners, err = NewPartners(o.Ryot, o.RyotModel, o.Sigmalang, o.Sigmavault); err != nil {
 		return Config{}, nil, err

@@ -108,7 +108,7 @@ func TestPlantedOptions(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", "passage-scan": "scan", "passage-scan=fixed": "",
 		"too-few-workers": "one worker", "too-few-workers=fixed": "",
-		"logging-mutex": "trace", "logging-mutex=fixed": "",
+		"logging-mutex": "trace, crowd", "logging-mutex=fixed": "crowd", "unbuffered-findings": "trace, crowd", "unbuffered-findings=fixed": "trace, crowd",
 	} {
 		o := DefaultOptions()
 		o.Plant, o.Waiting = text, 0
@@ -125,6 +125,9 @@ func TestPlantedOptions(t *testing.T) {
 		}
 		if c.Search.Trace != nil {
 			got = append(got, "trace")
+		}
+		if c.Workers == crowd*runtime.GOMAXPROCS(0) {
+			got = append(got, "crowd")
 		}
 		if strings.Join(got, ", ") != want || c.Waiting != -1 || c.Log == nil {
 			t.Errorf("%q planted %v, want %q", text, got, want)

@@ -11,6 +11,11 @@ const (
 	unbufferedFindings = "unbuffered-findings"
 )
 
+// crowd is how many workers a core has where the fault is what they share, with the fault and
+// with its fix: with one for each core the other tasks would wait for a worker, and few for
+// what is shared.
+const crowd = 4
+
 // Faults lists the bottlenecks that the service can be started with.
 func Faults() []plant.Fault {
 	return []plant.Fault{
@@ -29,13 +34,13 @@ func Faults() []plant.Fault {
 		{
 			Name: loggingMutex, Place: "server.(*lineLog).scored", Signal: plant.Lock,
 			Benchmark: "AgentTaskLatencyBenchmark", Metric: "task_p50_ms",
-			Fault: "A line for every passage that a search scores is formatted and written, each by a system call, under one lock. While a single task runs nobody waits for the lock: then the time is CPU time of formatting and of write(2), spread over many small functions below this one.",
+			Fault: "Four workers for each core serve tasks, and a line for every passage that a search scores is formatted and written, each by a system call, under one lock that they share. While a single task runs nobody waits for the lock: then the time is CPU time of formatting and of write(2), spread over many small functions below this one.",
 			Fix:   "One line for a task, through a buffer whose lock is held for a copy into memory.",
 		},
 		{
 			Name: unbufferedFindings, Place: "server.(*leagueTable).report", Signal: plant.Lock,
 			Benchmark: "AgentTaskLatencyBenchmark", Metric: "task_p50_ms",
-			Fault: "Each passage that a search finds is sent over an unbuffered channel to the one goroutine that keeps a table of the passages found most often. It sorts the table before it takes the next one, so that all searches wait for it at each passage.",
+			Fault: "Four workers for each core serve tasks, and each passage that a search finds is sent over an unbuffered channel to the one goroutine that keeps a table of the passages found most often. It sorts the table before it takes the next one, so that all searches wait for it at each passage.",
 			Fix:   "Searches count in counters that nobody waits for, and the table is sorted when it is asked for.",
 		},
 	}

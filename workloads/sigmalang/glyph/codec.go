@@ -26,7 +26,7 @@ type Faults struct {
 	// Fresh makes buffers, encoder and decoder anew for each segment instead of
 	// using those of earlier ones again.
 	Fresh bool
-	// Memo asks a memo that all who encode share for the words' glyphs, a few hundred
+	// Memo asks a memo that all who encode share for the words' glyphs, a segment
 	// at a time, under its one lock.
 	Memo bool
 }

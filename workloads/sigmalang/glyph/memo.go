@@ -9,8 +9,8 @@ import (
 const memoWords = 4096
 
 // wordMemo remembers the glyphs of the words that were looked up last, for all who
-// encode. Each few hundred words go through its lock, so that those who encode on several
-// cores go in single file, though none holds it for long. It is a planted fault.
+// encode. Its lock is held while a segment's words go through it, so that those who encode on
+// several cores do most of it in single file. It is a planted fault.
 type wordMemo struct {
 	mutex  sync.Mutex
 	known  map[key]*list.Element
@@ -44,10 +44,16 @@ func (m *wordMemo) lookUp(b *Codebook, word key) uint16 {
 	return entry.glyph
 }
 
-// recall does what matchCodebook does by asking the memo for each token.
-func (m *wordMemo) recall(b *Codebook, text []byte, tokens []token, glyphs []uint16) {
+// recall substitutes a segment's words by what the memo says of each.
+func (m *wordMemo) recall(c *Codec, w *workspace) []byte {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
+	return c.substituteBy(func(text []byte, tokens []token, glyphs []uint16) { m.lookUpAll(c.book, text, tokens, glyphs) }, w)
+}
+
+// lookUpAll does what matchCodebook does by asking the memo for each token. The lock is the
+// caller's.
+func (m *wordMemo) lookUpAll(b *Codebook, text []byte, tokens []token, glyphs []uint16) {
 	for i, t := range tokens {
 		glyphs[i] = 0
 		if length := t.end - t.start; length >= minPattern && length <= maxPattern {

@@ -86,19 +86,23 @@ func (c *Codec) encodeSegment(text []byte) ([]byte, error) {
 
 // substitute returns the glyphs of the workspace's text.
 func (c *Codec) substitute(w *workspace) []byte {
+	switch {
+	case c.faults.Scan:
+		return c.substituteBy(c.book.scanCodebook, w)
+	case c.memo != nil:
+		return c.memo.recall(c, w)
+	}
+	return c.substituteBy(c.book.matchCodebook, w)
+}
+
+// substituteBy takes the glyphs that match finds for some hundred tokens at a time.
+func (c *Codec) substituteBy(match func(text []byte, tokens []token, glyphs []uint16), w *workspace) []byte {
 	end, out := len(w.text)-padding, 0
 	for at := 0; at < end; {
 		var n int
 		n, at = parse(w.text, at, end, w.tokens[:])
 		tokens, glyphs := w.tokens[:n], w.glyphs[:n]
-		switch {
-		case c.faults.Scan:
-			c.book.scanCodebook(w.text, tokens, glyphs)
-		case c.memo != nil:
-			c.memo.recall(c.book, w.text, tokens, glyphs)
-		default:
-			c.book.matchCodebook(w.text, tokens, glyphs)
-		}
+		match(w.text, tokens, glyphs)
 		out = c.book.encodeGlyphs(w.stream, out, w.text, tokens, glyphs)
 	}
 	return w.stream[:out]

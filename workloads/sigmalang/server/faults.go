@@ -37,7 +37,7 @@ func Faults() []plant.Fault {
 		{
 			Name: sharedMemo, Place: "glyph.(*wordMemo).recall", Signal: plant.Lock,
 			Benchmark: "CompressionThroughputBenchmark", Metric: "throughput_mb_per_s",
-			Fault: "Each word is looked up in a memo of the words used last, which the cores that compress share under one lock: they go through it in single file, some hundred words at a time, though each of them holds it for some ten microseconds only.",
+			Fault: "Each word is looked up in a memo of the words used last, which the cores that compress share. Its lock is held while all words of a segment go through it, some milliseconds, so that the cores do most of their work in single file.",
 			Fix:   "Words are looked up in the codebook itself, which does not change and needs no lock.",
 		},
 	}

@@ -25,7 +25,7 @@ func Faults() []plant.Fault {
 			Fix:   "A unit's record is written in the same transaction as its chunks, and nothing else is.",
 		},
 		{
-			Name: RankedReads, Place: "vault.(*rankedCache).get", Signal: plant.Lock,
+			Name: RankedReads, Place: "vault.(*rankedCache).warm", Signal: plant.Lock,
 			Benchmark: "RSUReadBenchmark", Metric: "read_p50_ms",
 			Fault: "The cache is a table under a lock for readers and writers, and each read of a chunk takes it for writing too, to compute the heat of all chunks and to rank them by it: readers that would not disturb each other wait for that.",
 			Fix:   "The cache notes uses in passing, by a sketch of how frequent they are, and no reader waits for a lock.",
