@@ -151,7 +151,7 @@ func (t *Tally) waitEntry(key groupKey, k waitKey, g *waitGroup, seconds float64
 				e.Lock = id
 			}
 		}
-		e.Holders, e.Held = t.holders(key.benchmark, g, p, &e)
+		e.Holders, e.Held = t.holders(key.benchmark, g, k, &e)
 		for id := range p.locks {
 			f.queue = max(f.queue, o.Queues[id])
 		}
@@ -182,7 +182,8 @@ func waitPayoff(e *Entry, m Measured) *Payoff {
 const closedLoop = "closed-loop"
 
 // holders are the functions that let the locks of a place go, and what holders did.
-func (t *Tally) holders(benchmark string, g *waitGroup, p *waitPlace, e *Entry) (holders, held []Part) {
+func (t *Tally) holders(benchmark string, g *waitGroup, k waitKey, e *Entry) (holders, held []Part) {
+	p := g.places[k]
 	blame, did := map[string]int64{}, map[string]int64{}
 	for id := range p.locks {
 		add(blame, t.waiting.blame[lockKey{benchmark, id}])
@@ -196,11 +197,18 @@ func (t *Tally) holders(benchmark string, g *waitGroup, p *waitPlace, e *Entry) 
 	if len(held) > 0 || queueKinds[e.What] || len(holders) == 0 {
 		return holders, held
 	}
-	// Nothing was recorded of holders: what ran and waited below the function that lets it go
-	// is the next best.
-	add(did, g.within[holders[0].What])
-	did["running"] += t.cpuBelow(groupKey{benchmark, e.Service})[holders[0].What]
-	e.HeldBasis = "what was done below " + holders[0].What + ", with and without somebody waiting"
+	// Nothing was recorded of holders: what ran and waited below the function that took the lock
+	// and lets it go, or the one that calls both, is the next best.
+	key := groupKey{benchmark, e.Service}
+	below := cmp.Or(t.servedBelow(key, k), holders[0].What)
+	add(did, g.within[below])
+	did["running"] += t.cpuBelow(key)[below]
+	for other, ns := range g.under[below] {
+		if other.signal == Lock && other != k {
+			did["futex"] += ns
+		}
+	}
+	e.HeldBasis = "what was done below " + below + ", with and without somebody waiting"
 	return holders, parts(did, maxCallers)
 }
 

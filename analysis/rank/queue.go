@@ -1,8 +1,8 @@
 package rank
 
-// A queue moves on when somebody has done the work before. Whether it is worth looking at, or
-// what that somebody waits for, is told by the functions that are on all stacks that let
-// the queue's waiters go: below one of them the work was done.
+// A queue moves on when somebody has done the work before, and a lock is free when its holder has.
+// What that somebody did is told by the functions that are on all stacks that let the
+// waiters go: below one of them the work was done.
 const (
 	// nearlyAll of the stacks that let go share the functions that are looked at.
 	nearlyAll = 0.9
@@ -42,15 +42,16 @@ func (t *Tally) heldUpBy(key groupKey, queue waitKey) (at waitKey, ok bool) {
 	return at, waited > 0 && float64(waited) >= mostOfIt*float64(t.spentBelow(key, served, queue))
 }
 
-// servedBelow is the innermost function that those who let a queue's waiters go have in common
+// servedBelow is the innermost function that those who let waiters go have in common
 // and below which they spend most of their time; empty if nobody is known to let go.
 func (t *Tally) servedBelow(key groupKey, queue waitKey) string {
 	g := t.waiting.groups[key]
 	var all int64
 	common := map[string]int64{}
 	for id := range g.places[queue].locks {
-		for _, ns := range t.waiting.blame[lockKey{key.benchmark, id}] {
+		for function, ns := range t.waiting.blame[lockKey{key.benchmark, id}] {
 			all += ns
+			common[function] += ns
 		}
 		add(common, t.waiting.above[lockKey{key.benchmark, id}])
 	}

@@ -50,7 +50,8 @@ type waiting struct {
 	// be another service's.
 	blame map[lockKey]map[string]int64
 	held  map[lockKey]map[string]int64
-	// above is, of queues, which functions are on the stacks that let go, without those of blame.
+	// above is, of queues and of Go's locks, which functions are on the stacks that let go,
+	// without those of blame.
 	above map[lockKey]map[string]int64
 	all   weight
 }
@@ -104,7 +105,7 @@ func (t *Tally) AddLockBlame(p *profile.Profile) error {
 			return
 		}
 		addBounded(&t.waiting.blame, s, plainName(stack.Site()), w.ns)
-		if queueKinds[label(s, "lock_kind")] {
+		if kind := label(s, "lock_kind"); queueKinds[kind] || goLocks[kind] {
 			for _, function := range stack.Above() {
 				addBounded(&t.waiting.above, s, function, w.ns)
 			}
@@ -235,6 +236,9 @@ var unrankedKinds = map[string]string{
 var queueKinds = map[string]bool{
 	"chan receive": true, "chan send": true, "select": true, "sync.Cond": true, "semaphore": true, "condition variable": true, "channel": true, "park": true,
 }
+
+// goLocks are the kinds of Go's locks, of which nobody records what holders do.
+var goLocks = map[string]bool{"sync.Mutex": true, "sync.RWMutex": true}
 
 // lockWait adds a wait for a lock.
 func (a *waiting) lockWait(s *profile.Sample, stack waits.Stack, w weight) {

@@ -32,6 +32,8 @@ type Options struct {
 	// Trace, if set, is called with every passage that has a term of a query, and its
 	// BM25 score.
 	Trace func(passage *Passage, score float64)
+	// Begin, if set, is called when a search begins, and what it returns when that ends.
+	Begin func() (end func())
 }
 
 // Ranker searches an index with memory of its own, so that a search allocates
@@ -67,6 +69,9 @@ const (
 // RankPassages returns the passages that fit a query best, the best first; equal ones
 // are in the order of their numbers. The error is the context's.
 func (r *Ranker) RankPassages(ctx context.Context, q Query) ([]Hit, error) {
+	if r.options.Begin != nil {
+		defer r.options.Begin()()
+	}
 	r.count(q.Terms)
 	if r.options.Scan {
 		r.scanPassages()

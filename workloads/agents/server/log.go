@@ -125,8 +125,8 @@ func openUnnamedLog() (io.Writer, func() error, error) {
 	return &boundedFile{file, logLimit, 0}, file.Close, nil
 }
 
-// lineLog writes a line for each passage that a search looks at, by a system call each
-// and all under one lock: a planted fault.
+// lineLog writes a line for each passage that a search looks at, by a system call each. The
+// lines of a search are kept together by the log's lock: a planted fault.
 type lineLog struct {
 	mutex sync.Mutex
 	out   io.Writer
@@ -139,10 +139,16 @@ func (l *lineLog) Write(line []byte) (int, error) {
 	return l.out.Write(line)
 }
 
-// scored writes a passage's line.
-func (l *lineLog) scored(p *knowledge.Passage, score float64) {
+// begin keeps others from the log until the search has ended.
+func (l *lineLog) begin() (end func()) {
 	l.mutex.Lock()
-	defer l.mutex.Unlock()
+	return l.end
+}
+
+func (l *lineLog) end() { l.mutex.Unlock() }
+
+// scored writes a passage's line. The lock is the caller's.
+func (l *lineLog) scored(p *knowledge.Passage, score float64) {
 	fmt.Fprintf(l.out, "time=%s level=DEBUG msg=scored domain=%s technique=%q setting=%q score=%.4f\n",
 		time.Now().Format(time.RFC3339Nano), p.Domain, p.Technique, p.Setting, score)
 }

@@ -125,7 +125,7 @@ func (o Options) logTo(c *Config, choice plant.Choice) (end func() error, err er
 	}
 	if choice.Has(loggingMutex) {
 		lines := &lineLog{out: out}
-		c.Search.Trace = lines.scored
+		c.Search.Trace, c.Search.Begin = lines.scored, lines.begin
 		c.Log = newLogger(lines)
 		return closeFile, nil
 	}

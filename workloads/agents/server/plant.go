@@ -32,9 +32,9 @@ func Faults() []plant.Fault {
 			Fix:   "As many workers as cores.",
 		},
 		{
-			Name: loggingMutex, Place: "server.(*lineLog).scored", Signal: plant.Lock,
+			Name: loggingMutex, Place: "server.(*lineLog).begin", Signal: plant.Lock,
 			Benchmark: "AgentTaskLatencyBenchmark", Metric: "task_p50_ms",
-			Fault: "Four workers for each core serve tasks, and a line for every passage that a search scores is formatted and written, each by a system call, under one lock that they share. While a single task runs nobody waits for the lock: then the time is CPU time of formatting and of write(2), spread over many small functions below this one.",
+			Fault: "Four workers for each core serve tasks. A line for every passage that a search scores is formatted and written, each by a system call, and the lines of a search are kept together by the log's lock, so that one task is searched for at a time.",
 			Fix:   "One line for a task, through a buffer whose lock is held for a copy into memory.",
 		},
 		{
