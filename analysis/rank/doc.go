@@ -35,10 +35,13 @@
 // seconds seen from the other side, and evidence only; off-CPU time in a state of which the
 // locks are known is theirs. What is in no place is in [Service.Unranked] with the reason:
 // waits of those with nothing to do, for what was started to be waited for, for queues
-// while no CPU is idle, or the service is held up by locks.
+// while no CPU is idle, or the service is held up by locks, or those who serve the queue wait
+// most of their time at places of the list. What they do is what ran and waited below the
+// innermost function that all stacks have which let the queue's waiters go.
 //
 // Causes are told by the table in causes.go. What holders of Go's locks did is not recorded;
-// what ran and waited below the function that lets go stands for it, and the entry says so.
+// what ran and waited below the function that lets go, or that calls it and what takes the lock,
+// stands for it, and the entry says so.
 //
 // A closed loop gains at most the share of its time that a place waits, or all of it where
 // the share is 1 or more. Of an open loop nothing is predicted: its time does not shrink, and
