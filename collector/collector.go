@@ -77,6 +77,9 @@ type Window struct {
 	// if waits are not recorded.
 	Locks map[string]*lock.Lock
 	Edges map[lock.EdgeKey]*lock.Edge
+	// Programs has, of the processes whose threads were seen and that were forked without an
+	// exec, the first process that runs the same program.
+	Programs map[uint32]uint32
 	// Deadlocks are those that there were when waits under way were looked at last.
 	Deadlocks  []lock.Cycle
 	Accounting []accounting.CPU // of the whole machine, whatever was selected

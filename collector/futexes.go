@@ -111,7 +111,7 @@ func (r *replayer) lockWait(e wait.Event, waiter lock.Thread, stack window.Resol
 	case e.Flags&bpf.CoreWaitFlagWAIT_OPEN != 0:
 		f.open = append(f.open, e)
 	default:
-		r.addLockWait(e, waiter, stack)
+		r.addLockWait(e, r.identify(e, stack), waiter, stack)
 	}
 }
 
@@ -137,7 +137,7 @@ func (r *replayer) openLockWaits(now uint64) {
 		if !ok {
 			stack = r.offCPU.noStack(e)
 		}
-		r.addLockWait(e, waiter, stack)
+		r.addLockWait(e, r.identify(e, stack), waiter, stack)
 	}
 	f.open = f.open[:0]
 	f.cycles = lock.Cycles(waits)
@@ -158,13 +158,16 @@ func (o *offCPU) deadlocks() []lock.Cycle {
 
 // addLockWait adds a wait to its lock: what each of those who held it made it wait, in each
 // phase.
-func (r *replayer) addLockWait(e wait.Event, waiter lock.Thread, stack window.Resolved) {
+func (r *replayer) addLockWait(e wait.Event, id lock.Identity, waiter lock.Thread, stack window.Resolved) {
 	f := r.offCPU.futexes
 	f.frames = append(f.frames[:0], stack.Frames...)
 	c := lock.Contention{
-		Lock: f.locks.Identify(e), Waiter: waiter, Stack: f.frames, Unwind: stack.Unwind,
+		Lock: id, Waiter: waiter, Stack: f.frames, Unwind: stack.Unwind,
 		Weight: e.Weight, Of: e.Time - e.Since, State: wait.Futex, Outcome: outcome(e),
 		First: e.Futex.Flags&uint32(bpf.CoreFutexCallFlagFUTEX_CALL_FIRST) != 0, Continued: e.Preempted(),
+	}
+	if id.Kind == lock.Wakeup {
+		c.State, c.First = wait.Poll, c.Outcome != lock.Open
 	}
 	f.locks.Taken(e)
 	woken, from := e.Since+e.Blocked(), e.Since

@@ -1,6 +1,8 @@
 package collector
 
 import (
+	"cmp"
+
 	"github.com/narrows-profiler/narrows/collector/futex"
 	"github.com/narrows-profiler/narrows/collector/lock"
 	"github.com/narrows-profiler/narrows/collector/process"
@@ -44,22 +46,32 @@ func (r *replayer) lockSum(s futex.Sums, delta lock.Sums) {
 	o := r.offCPU
 	p := r.table.Identified(s.Process)
 	if p == nil {
-		p = &process.Process{}
+		p = &process.Process{Program: s.Key.PID}
 	}
 	if !r.selection.All && !p.Selected {
 		return
 	}
 	id := futex.Identify(s.Key.PID, wait.FutexCall{Address: s.Key.Address, Operation: s.Operation, Flags: s.Flags, Value: s.Value})
+	id = shared(id, s.Flags, p)
 	if !futex.Exclusive(id.Kind) {
 		delta.Holds, delta.HeldFor = 0, 0 // it lets others go on without having held anything
 	}
 	if told, ok := o.futexes.told[id.ID]; ok {
-		delta.Acquisitions = max(delta.Acquisitions-told.Acquisitions, 0)
-		delta.Waits = max(delta.Waits-told.Waits, 0)
-		delta.Waited = max(delta.Waited-told.Waited, 0)
+		// A lock of several processes was counted in each of them.
+		take(&delta.Acquisitions, &told.Acquisitions)
+		take(&delta.Waits, &told.Waits)
+		take(&delta.Waited, &told.Waited)
+		o.futexes.told[id.ID] = told
 	}
 	leader := o.thread(s.Key.PID, s.Key.PID)
 	o.locks.Exact(id, lock.Thread{PID: s.Key.PID, Process: leader.Process, Service: p.Service, Container: p.Container}, delta)
+}
+
+// take takes from both what both have.
+func take(a, b *float64) {
+	both := min(*a, *b)
+	*a -= both
+	*b -= both
 }
 
 // closeLocks ends a window. One that ends early, when no sums were read, has what was sampled
@@ -73,6 +85,7 @@ func (o *offCPU) closeLocks() {
 		if f.counted || l.PID == 0 {
 			continue
 		}
+		id = cmp.Or(l.Of, id)
 		told := f.told[id]
 		told.Acquisitions += l.Acquisitions
 		told.Waits += l.Waits

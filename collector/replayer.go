@@ -224,6 +224,7 @@ func (r *replayer) close(from, to boundary) {
 		r.offCPU.closeLocks()
 		w.Deadlocks = r.offCPU.deadlocks()
 		profiles[LockWait], profiles[LockBlame], profiles[LockHeld] = r.offCPU.locks.Profiles(start, end.Sub(start))
+		w.Programs = r.offCPU.programs
 		w.Locks, w.Edges = r.offCPU.locks.Locks, r.offCPU.locks.Edges
 	}
 	r.windows <- w

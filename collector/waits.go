@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"hash/maphash"
 	"math"
 
 	"github.com/google/pprof/profile"
@@ -21,11 +22,12 @@ type nextGeneration struct{}
 
 // offCPU gathers waits into windows. It is used by one goroutine.
 type offCPU struct {
-	stacks  *window.Stacks
-	reasons *wait.Reasons
-	builder *window.Builder
-	locks   *lock.Window
-	threads map[uint32]lock.Thread // by TID, as they were called last
+	stacks   *window.Stacks
+	reasons  *wait.Reasons
+	builder  *window.Builder
+	locks    *lock.Window
+	threads  map[uint32]lock.Thread // by TID, as they were called last
+	programs map[uint32]uint32      // the first process of each one's program, of the window's threads
 	// began is when the first window did: what a thread waited for before is not recorded.
 	began uint64
 	// counts holds what rounding left of the number of waits so far.
@@ -34,11 +36,12 @@ type offCPU struct {
 	// missing counts waits whose stack was taken and is not known.
 	missing uint64
 	kernel  *kernelLocks // nil if the kernel's locks are not watched
+	seed    maphash.Seed // of places
 	futexes *futexes     // nil if locks of user space are not told apart
 }
 
 func newOffCPU(names wait.Names) *offCPU {
-	return &offCPU{stacks: window.NewStacks(), reasons: wait.NewReasons(names), none: map[string]*jit.Function{}, threads: map[uint32]lock.Thread{}}
+	return &offCPU{stacks: window.NewStacks(), reasons: wait.NewReasons(names), none: map[string]*jit.Function{}, threads: map[uint32]lock.Thread{}, programs: map[uint32]uint32{}, seed: maphash.MakeSeed()}
 }
 
 // begin begins a window at a time.
@@ -47,6 +50,7 @@ func (o *offCPU) begin(time uint64) {
 		o.began = time
 	}
 	o.locks = lock.NewWindow()
+	o.programs = map[uint32]uint32{}
 	waits := &profile.ValueType{Type: "waits", Unit: "count"}
 	o.builder = window.NewBuilder(window.Period{Type: waits, Value: 1}, waits,
 		&profile.ValueType{Type: "offcpu", Unit: "nanoseconds"})
@@ -62,6 +66,9 @@ func (o *offCPU) see(t process.Thread, p *process.Process) lock.Thread {
 	}
 	named := lock.Thread{PID: t.PID, TID: t.TID, Process: t.ProcessName, Name: t.Name, Service: p.Service, Container: p.Container}
 	o.threads[t.TID] = named
+	if p.Program != 0 && p.Program != t.PID {
+		o.programs[t.PID] = p.Program
+	}
 	return named
 }
 
@@ -111,7 +118,8 @@ func (r *replayer) wait(e wait.Event) {
 	if !ok {
 		stack = o.noStack(e)
 	}
-	isLock := o.futexes != nil && e.Futex.Operation != 0
+	wakeup := r.wakeup(e, p, stack)
+	isLock := o.futexes != nil && e.Futex.Operation != 0 || wakeup
 	labels := window.Labels{
 		Service: p.Service, Process: e.Thread.ProcessName, Thread: e.Thread.Name, Container: p.Container,
 		Unwind: stack.Unwind, PID: e.Thread.PID, TID: e.Thread.TID,
@@ -131,6 +139,9 @@ func (r *replayer) wait(e wait.Event) {
 	if woken < e.Time || e.Preempted() {
 		labels.State = wait.Runnable
 		r.addWait(labels, stack.Frames, woken, e.Time, e.Weight, int64(count))
+	}
+	if wakeup {
+		r.addLockWait(e, o.wakeupAt(p, stack), waiter, stack)
 	}
 	r.lockWait(e, waiter, stack) // the last to need the stack: it looks at others
 }

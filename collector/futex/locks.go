@@ -38,7 +38,7 @@ const (
 // Identify names the lock that a call waits for. Names of functions tell more later: a
 // condition variable's or a semaphore's call looks like any other.
 func Identify(pid uint32, call wait.FutexCall) lock.Identity {
-	return lock.Identity{ID: fmt.Sprintf("%d:%#x", pid, call.Address), Kind: kind(call, false), PID: pid, Address: call.Address}
+	return lock.Identity{ID: name(pid, call.Address), Kind: kind(call, false), PID: pid, Address: call.Address}
 }
 
 // Identify names the lock that a thread waits for. A thread's end is told from other futexes
@@ -61,6 +61,17 @@ func kind(call wait.FutexCall, thread bool) string {
 	}
 	return Unknown
 }
+
+// Private tells that no other process has the lock that a call with these flags is about.
+func Private(flags uint32) bool { return flags&private != 0 }
+
+// OfProcess is a lock by the name that it has in a process.
+func OfProcess(id lock.Identity, pid uint32) lock.Identity {
+	id.ID, id.PID = name(pid, id.Address), pid
+	return id
+}
+
+func name(pid uint32, address uint64) string { return fmt.Sprintf("%d:%#x", pid, address) }
 
 // Exclusive tells that a lock of this kind has one holder at a time.
 func Exclusive(kind string) bool { return kind == Mutex || kind == PIMutex }
@@ -212,7 +223,7 @@ func released(e wait.Event) bool { return e.Flags&bpf.CoreWaitFlagWAIT_RELEASED 
 // lastHolder is who held the lock at the end of a wait: who let the waiter go on, else the
 // owner by the lock's memory. Of a wait that was given up that was its owner at the beginning.
 func (l *Locks) lastHolder(e wait.Event, kind string) wait.Waker {
-	if released(e) {
+	if released(e) || kind == lock.Wakeup {
 		return e.Waker
 	}
 	if tid, ok := l.Owner(e); ok {

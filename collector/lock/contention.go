@@ -12,6 +12,10 @@ import (
 	"github.com/narrows-profiler/narrows/collector/window"
 )
 
+// Wakeup is the kind of what is a lock only if the functions that waited say so: a thread
+// waited for any event, and another one of the same program ended that.
+const Wakeup = "wake-up"
+
 // Identity names a lock. It is comparable.
 type Identity struct {
 	// ID is unique in a recording: the label "lock" of samples. A lock of a process is
@@ -20,6 +24,8 @@ type Identity struct {
 	// Kind is what it is, as far as that is known when the wait is seen: "mutex", "futex",
 	// "spinlock" and so on. Names of functions may tell more later.
 	Kind string
+	// Of is set where a lock is told apart by where it is waited for: the ID of all of it.
+	Of string
 	// PID is the process whose memory it lies in, 0 for the kernel's.
 	PID     uint32
 	Address uint64

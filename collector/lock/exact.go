@@ -48,8 +48,14 @@ func (w *Window) Exact(id Identity, process Thread, s Sums) {
 // scale brings everything to what was counted.
 func (w *Window) scale() {
 	of := make(map[string]factors, len(w.counted))
+	places := w.places()
 	for id, c := range w.counted {
-		if f, ok := w.correct(c); ok {
+		if parts := places[id]; parts != nil {
+			f := correctPlaces(parts, c.sums)
+			for _, l := range parts {
+				of[l.ID] = f
+			}
+		} else if f, ok := w.correct(c); ok {
 			of[id] = f
 		}
 	}
@@ -96,6 +102,42 @@ func (w *Window) correct(c *counted) (factors, bool) {
 	}
 	l.Holds, l.HeldFor = s.Holds, s.HeldFor
 	return f, true
+}
+
+// places are the parts of locks that are told apart by where they are waited for.
+func (w *Window) places() map[string][]*Lock {
+	of := map[string][]*Lock{}
+	for _, l := range w.Locks {
+		if l.Of != "" && l.Total > 0 {
+			of[l.Of] = append(of[l.Of], l)
+		}
+	}
+	return of
+}
+
+// correctPlaces makes the numbers of all places of a lock add up to what was counted of it.
+func correctPlaces(places []*Lock, s Sums) factors {
+	var seen Sums
+	for _, l := range places {
+		seen.Acquisitions += l.Acquisitions
+		seen.Waits += l.Waits - l.Outcomes[Open]
+		seen.Waited += l.Total
+	}
+	f := factors{acquisitions: ratio(s.Acquisitions, seen.Acquisitions), waits: ratio(s.Waits, seen.Waits), waited: ratio(s.Waited, seen.Waited)}
+	for _, l := range places {
+		delete(l.Waiters, 0)
+		l.Lengths.scale(f.waits)
+		l.Acquisitions *= f.acquisitions
+		l.Total *= f.waited
+		l.Waits = 0
+		for outcome := range l.Outcomes {
+			if Outcome(outcome) != Open {
+				l.Outcomes[outcome] *= f.waits
+			}
+			l.Waits += l.Outcomes[outcome]
+		}
+	}
+	return f
 }
 
 // ratio is 1 where there is nothing to be scaled.

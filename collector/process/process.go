@@ -24,12 +24,16 @@ type Identity struct {
 
 // Process is one program run by one process: an exec makes a new one.
 type Process struct {
-	PID       uint32
-	Parent    uint32
+	PID    uint32
+	Parent uint32
+	// Program is the first process that runs this program: of processes forked without an
+	// exec, such as a server's workers, all have that of their common ancestor.
+	Program   uint32
 	Service   string // "" unless assigned to it or an ancestor
 	Selected  bool   // whether it, or an ancestor, was asked for
 	Container string // short container ID, "" outside of one
 
+	exe        string // as /proc named it; empty after an exec
 	start      uint64 // 0 until the first sample tells
 	generation uint64
 	began      uint64 // when it was forked, or exec'd; 0 if that was before the recording
@@ -132,18 +136,25 @@ func (p *Process) mapRange(m Mapping) {
 	p.mappings = slices.Replace(p.mappings, first, last, put...)
 }
 
+// kthreadd is the PID of the kernel's thread that makes all its others.
+const kthreadd = 2
+
 // forked is the child of p at the moment of the fork.
 func (p *Process) forked(pid uint32) *Process {
-	return &Process{
-		PID: pid, Parent: p.PID, Service: p.Service, Selected: p.Selected, Container: p.Container,
-		mappings: p.Mappings(), shared: true,
+	child := &Process{
+		PID: pid, Parent: p.PID, Program: p.Program, Service: p.Service, Selected: p.Selected, Container: p.Container,
+		exe: p.exe, mappings: p.Mappings(), shared: true,
 	}
+	if p.PID == kthreadd {
+		child.Program = pid // each of the kernel's threads is something else
+	}
+	return child
 }
 
 // executed is p after an exec: the same process, a new program with no mappings yet.
 func (p *Process) executed(event lifecycle.Event) *Process {
 	q := &Process{
-		PID: p.PID, Parent: p.Parent, Service: p.Service, Selected: p.Selected, Container: p.Container,
+		PID: p.PID, Parent: p.Parent, Program: p.PID, Service: p.Service, Selected: p.Selected, Container: p.Container,
 		execTime: event.Time, began: event.Time,
 	}
 	if p.start != 0 {

@@ -20,6 +20,8 @@ type Scanned struct {
 	Parent    uint32
 	Container string
 	Mappings  []Mapping
+	// Executable is the program's file as /proc names it; empty if it has none.
+	Executable string
 	// start is in clock ticks since boot (proc(5), stat field 22).
 	start uint64
 }
@@ -70,6 +72,9 @@ func scanProcess(proc procfs.Proc, binaries *Binaries) (Scanned, error) {
 		return Scanned{}, fmt.Errorf("reading the mappings of process %d: %w", proc.PID, err)
 	}
 	s := Scanned{PID: uint32(proc.PID), Parent: uint32(stat.PPID), Container: Container(uint32(proc.PID)), start: stat.Starttime}
+	if s.Executable, err = proc.Executable(); err != nil {
+		s.Executable = "" // it has ended, or is the kernel's
+	}
 	for _, m := range maps {
 		if !m.Perms.Execute {
 			continue
@@ -87,7 +92,7 @@ func scanProcess(proc procfs.Proc, binaries *Binaries) (Scanned, error) {
 }
 
 func (s Scanned) process() *Process {
-	return &Process{PID: s.PID, Parent: s.Parent, Container: s.Container, mappings: s.Mappings, shared: true}
+	return &Process{PID: s.PID, Parent: s.Parent, Program: s.PID, Container: s.Container, exe: s.Executable, mappings: s.Mappings, shared: true}
 }
 
 // startedAt tells whether this is the process that was forked at the given time of

@@ -45,7 +45,23 @@ func NewTable(scanned []Scanned, rescan func(pid uint32) (Scanned, bool)) *Table
 	for _, s := range scanned {
 		t.processes[s.PID] = s.process()
 	}
+	for _, p := range t.processes {
+		p.Program = t.program(p)
+	}
 	return t
+}
+
+// program is the first process that runs the program of one that was found running: who
+// has the executable of its parent was most likely forked without an exec.
+func (t *Table) program(p *Process) uint32 {
+	for range len(t.processes) {
+		parent := t.processes[p.Parent]
+		if parent == nil || parent == p || p.exe == "" || parent.exe != p.exe {
+			break
+		}
+		p = parent
+	}
+	return p.Program
 }
 
 // Apply brings the table to the time of the event. binary is what Binaries
@@ -59,7 +75,7 @@ func (t *Table) Apply(event lifecycle.Event, binary *Binary, container string, b
 		t.fork(event)
 	case lifecycle.Exec:
 		if p == nil {
-			p = &Process{PID: event.PID}
+			p = &Process{PID: event.PID, Program: event.PID}
 		}
 		q := p.executed(event)
 		if container != "" {
@@ -68,7 +84,7 @@ func (t *Table) Apply(event lifecycle.Event, binary *Binary, container string, b
 		t.processes[event.PID] = q
 	case lifecycle.Map:
 		if p == nil {
-			p = &Process{PID: event.PID}
+			p = &Process{PID: event.PID, Program: event.PID}
 			t.processes[event.PID] = p
 		}
 		m := event.Mapping
@@ -86,7 +102,7 @@ func (t *Table) fork(event lifecycle.Event) {
 	}
 	parent := t.processes[event.Parent]
 	if parent == nil {
-		parent = &Process{PID: event.Parent}
+		parent = &Process{PID: event.Parent, Program: event.Parent}
 	}
 	child := parent.forked(event.PID)
 	child.began = event.Time
@@ -145,12 +161,12 @@ func (t *Table) Process(id Identity, time uint64) *Process {
 	switch {
 	case !ok:
 		t.mistakes.UnknownProcess++
-		p = t.readAgain(id, &Process{PID: id.PID})
+		p = t.readAgain(id, &Process{PID: id.PID, Program: id.PID})
 	case p.start == 0:
 		p.start, p.generation = id.Start, id.Generation
 	case p.start != id.Start:
 		t.mistakes.MissedFork++
-		p = t.readAgain(id, &Process{PID: id.PID})
+		p = t.readAgain(id, &Process{PID: id.PID, Program: id.PID})
 	case p.generation != id.Generation:
 		p = t.otherGeneration(p, id, time)
 	}
@@ -177,7 +193,7 @@ func (t *Table) otherGeneration(p *Process, id Identity, time uint64) *Process {
 		return p
 	}
 	t.mistakes.MissedExec++
-	return t.readAgain(id, &Process{PID: p.PID, Parent: p.Parent, Service: p.Service, Selected: p.Selected, Container: p.Container})
+	return t.readAgain(id, &Process{PID: p.PID, Parent: p.Parent, Program: p.PID, Service: p.Service, Selected: p.Selected, Container: p.Container})
 }
 
 // readAgain replaces a process by what /proc knows of it, if it is still the same
@@ -187,6 +203,7 @@ func (t *Table) readAgain(id Identity, blank *Process) *Process {
 	if t.rescan != nil {
 		if s, ok := t.rescan(id.PID); ok && s.startedAt(id.Start) {
 			p = s.process()
+			p.Program = t.program(p)
 			p.Service, p.Selected = blank.Service, blank.Selected
 			if parent, ok := t.processes[p.Parent]; ok && blank.Parent == 0 {
 				p.Service, p.Selected = parent.Service, parent.Selected

@@ -198,3 +198,26 @@ func TestContainerOfCgroup(t *testing.T) {
 		}
 	}
 }
+
+// Processes that were forked without an exec run their ancestor's program.
+func TestProgram(t *testing.T) {
+	s := tell(t,
+		Scanned{PID: 1, Executable: "/sbin/init"}, Scanned{PID: 2},
+		Scanned{PID: 10, Parent: 1, Executable: "/usr/bin/server"},
+		Scanned{PID: 11, Parent: 10, Executable: "/usr/bin/server"}, Scanned{PID: 12, Parent: 11, Executable: "/usr/bin/server"},
+		Scanned{PID: 13, Parent: 10, Executable: "/usr/bin/archiver"},
+		Scanned{PID: 14, Parent: 2}, Scanned{PID: 15, Parent: 14},
+	)
+	s.fork(11, 20)
+	s.fork(20, 21)
+	s.fork(10, 22)
+	s.exec(22)
+	s.fork(22, 23)
+	s.fork(2, 24)
+	s.fork(99, 25) // whose parent nobody knows
+	for pid, want := range map[uint32]uint32{1: 1, 10: 10, 11: 10, 12: 10, 13: 13, 14: 14, 15: 15, 20: 10, 21: 10, 22: 22, 23: 22, 24: 24, 25: 99} {
+		if got := s.table.Known(pid).Program; got != want {
+			t.Errorf("process %d runs the program of %d, want %d", pid, got, want)
+		}
+	}
+}
