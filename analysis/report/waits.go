@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"path"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/narrows-profiler/narrows/analysis/waits"
 )
@@ -82,7 +84,7 @@ func (t *terminal) locks(d *waits.Document) {
 	t.line("Locks by how long threads waited for them, in %.1f s", d.Seconds)
 	t.line("     %s %s %s %s %s %s %s %s", pad("lock", 20), pad("kind", 16), padLeft("taken/waits", 12), padLeft("waited", 8), padLeft("median", 8), padLeft("99 %", 8), padLeft("longest", 8), padLeft("held", 8))
 	for i, l := range busy[:min(shownLocks, len(busy))] {
-		t.line("  %2d %s %s %s %s %s %s %s %s", i+1, pad(lockName(l), 20), pad(lockKind(l), 16), padLeft(takenAndWaits(l), 12),
+		t.line("  %2d %s %s %s %s %s %s %s %s", i+1, pad(lockName(l), 20), pad(kindWithin(l, 16), 16), padLeft(takenAndWaits(l), 12),
 			padLeft(cpuTime(l.TotalNS-l.IdleNS), 8), padLeft(timeOrUnknown(l.P50NS), 8), padLeft(timeOrUnknown(l.P99NS), 8), padLeft(timeOrUnknown(l.MaxNS), 8), padLeft(timeOrUnknown(l.HeldNS), 8))
 	}
 	if more := int64(len(busy)-shownLocks) + d.LocksOmitted.Count; more > 0 {
@@ -144,14 +146,27 @@ func whileHolding(l *waits.Lock) string {
 	var list []string
 	for _, w := range l.WhileHolding[:min(shown, len(l.WhileHolding))] {
 		if w.Share >= least {
-			list = append(list, fmt.Sprintf("%s %s", percent(w.Share), doing(w.State, w.Function)))
+			list = append(list, fmt.Sprintf("%s %s", percent(w.Share), whatHolderDid(l.ID, &w)))
 		}
 	}
 	return strings.Join(list, ", ")
 }
 
-// doing says what a thread did.
-func doing(state, function string) string {
+// isRemark tells that something is said in the place of a function.
+func isRemark(function string) bool {
+	return strings.HasPrefix(function, "[") && strings.HasSuffix(function, "]") && strings.Contains(function, " ")
+}
+
+// whatHolderDid says what a holder of a lock did while others waited for it.
+func whatHolderDid(lock string, w *waits.Doing) string {
+	if w.Lock != nil && *w.Lock == lock {
+		return "waiting for it as well"
+	}
+	return doing(w.State, w.Function, value(w.Caller))
+}
+
+// doing says what a thread did, and which of its program's functions wanted that.
+func doing(state, function, caller string) string {
 	verbs := map[string]string{
 		"running": "on CPU in", "runnable": "waiting for a CPU in", "io": "asleep for a device in", "sleep": "asleep in", "fault": "asleep in a page fault in",
 		"futex": "waiting for a lock in", "lock": "waiting for a lock of the kernel in", "socket": "waiting for a connection's other end in", "pipe": "waiting for a pipe in", "poll": "polling in", "idle": "idle in",
@@ -163,10 +178,13 @@ func doing(state, function string) string {
 	switch {
 	case function == "":
 		return strings.TrimSuffix(verb, " in")
-	case strings.HasPrefix(function, "[") && strings.HasSuffix(function, "]") && strings.Contains(function, " "):
+	case isRemark(function):
 		return strings.Trim(function, "[]") // a remark, not a function
 	}
-	return verb + " " + brief(function)
+	if caller != "" {
+		caller = " of " + brief(caller)
+	}
+	return verb + " " + brief(function) + caller
 }
 
 // lockName is a short name: a lock's own, or where it lies and in which process.
@@ -188,8 +206,33 @@ func lockKind(l *waits.Lock) string {
 	return l.Kind
 }
 
+// kindWithin is lockKind, or as much of it as has room.
+func kindWithin(l *waits.Lock, room int) string {
+	if kind := lockKind(l); utf8.RuneCountInString(kind) <= room {
+		return kind
+	}
+	return l.Kind
+}
+
 func takenAndWaits(l *waits.Lock) string {
-	return number(float64(int64(l.Acquisitions+0.5))) + "/" + number(float64(int64(l.Waits+0.5)))
+	const room = 12
+	taken, all := math.Round(l.Acquisitions), math.Round(l.Waits)
+	text := number(taken) + "/" + number(all)
+	if len(text) > room {
+		text = thousands(taken) + "/" + thousands(all)
+	}
+	return text
+}
+
+// thousands writes a large number shorter.
+func thousands(n float64) string {
+	switch {
+	case n >= 1e7:
+		return number(math.Round(n/1e6)) + "M"
+	case n >= 1e4:
+		return number(math.Round(n/1e3)) + "k"
+	}
+	return number(n)
 }
 
 func timeOrUnknown(ns *int64) string {
@@ -209,6 +252,9 @@ func roleName(r waits.Role) string {
 	name = known(name)
 	if r.Thread != "" && r.Thread != r.Process {
 		name += "/" + r.Thread
+	}
+	if r.Processes > 1 {
+		name += fmt.Sprintf(" (%d processes)", r.Processes)
 	}
 	return name
 }
@@ -255,7 +301,7 @@ func ending(c waits.Chain) string {
 	}
 	is := ""
 	if c.End.State != nil {
-		is = who + " is " + doing(*c.End.State, value(c.End.Function))
+		is = who + " " + did(c.End)
 	}
 	switch c.End.Reason {
 	case waits.NoWait:
@@ -269,6 +315,25 @@ func ending(c waits.Chain) string {
 		return "what that waits for is unknown"
 	}
 	return is + "; for whom is unknown"
+}
+
+// did says what the last one of a chain did: where in its program, and what there.
+func did(e waits.End) string {
+	const shown, least = 3, 0.01
+	if isRemark(value(e.Function)) {
+		return doing(*e.State, value(e.Function), "")
+	}
+	if len(e.Did) < 2 {
+		return "is " + doing(*e.State, value(e.Function), value(e.Caller))
+	}
+	var list []string
+	for _, d := range e.Did[:min(shown, len(e.Did))] {
+		if d.Share >= least {
+			list = append(list, fmt.Sprintf("%s %s", percent(d.Share), doing(d.State, d.Function, "")))
+		}
+	}
+	where := brief(cmp.Or(value(e.Caller), value(e.Function)))
+	return fmt.Sprintf("is in %s: %s", where, strings.Join(list, ", "))
 }
 
 func value(text *string) string {

@@ -46,7 +46,27 @@ func (t *Tally) chains() []Chain {
 			list = append(list, c)
 		}
 	}
+	for _, c := range list {
+		for i := range c.Hops {
+			t.countProcesses(&c.Hops[i])
+		}
+	}
 	return list
+}
+
+// countProcesses says how many processes there are on either side of a step.
+func (t *Tally) countProcesses(h *Hop) {
+	way := arc{waiter: h.Waiter}
+	if h.Lock != nil {
+		way.lock = *h.Lock
+	}
+	if h.Holder != nil {
+		way.holder = *h.Holder
+		counted := way.holder // the graph has the other
+		counted.Processes = len(t.processes[sidesOf(way, false)])
+		h.Holder = &counted
+	}
+	h.Waiter.Processes = len(t.processes[sidesOf(way, true)])
 }
 
 // contained tells whether a chain is what a longer one goes on with.
@@ -65,10 +85,12 @@ func (t *Tally) graph() *graph {
 		if t.isIdle(k) || k.Waiter == (Thread{}) {
 			continue
 		}
-		way := arc{waiter: roleOf(k.Waiter), state: k.State, lock: k.Lock}
+		way := arc{waiter: t.roleOf(k.Waiter), state: k.State, lock: k.Lock}
 		if k.Holder != (Thread{}) {
-			way.holder = roleOf(k.Holder)
+			way.holder = t.roleOf(k.Holder)
+			t.see(sidesOf(way, false), k.Holder.PID)
 		}
+		t.see(sidesOf(way, true), k.Waiter.PID)
 		g.arcs[way] += a.ns
 	}
 	g.dropTwice()
@@ -137,10 +159,17 @@ func (g *graph) follow(first arc, ns float64) Chain {
 
 // end says why the chain goes on no further; without a state nothing is known of what the
 // last one did.
-func (w *walk) end(why Ending, did doing) {
-	w.chain.End = End{Reason: why, Share: w.share}
-	if did.state != "" {
-		w.chain.End.State, w.chain.End.Function = text(did.state), text(did.function)
+func (w *walk) end(why Ending, last step) {
+	w.chain.End = End{Reason: why, Share: w.share, Did: []Doing{}}
+	if last.state == "" {
+		return
+	}
+	w.chain.End.State, w.chain.End.Function, w.chain.End.Caller = text(last.state), text(last.function), orNull(last.caller)
+	for _, c := range last.parts[:min(listedPlaces, len(last.parts))] {
+		part := w.share * share(c.ns, last.ns)
+		w.chain.End.Did = append(w.chain.End.Did, Doing{
+			State: c.state, Function: c.function, Caller: orNull(c.caller), Lock: orNull(c.lock), NS: whole(part * float64(w.chain.NS)), Share: part,
+		})
 	}
 }
 
@@ -166,7 +195,7 @@ func (w *walk) step(way arc) (next arc, more bool) {
 	}
 	w.chain.Hops = append(w.chain.Hops, hop)
 	if hop.Holder == nil {
-		w.end(NobodySeen, doing{})
+		w.end(NobodySeen, step{})
 		return arc{}, false
 	}
 	var place any = *hop.Holder
@@ -174,22 +203,22 @@ func (w *walk) step(way arc) (next arc, more bool) {
 		place = way.lock // threads of one name may hold what others of them wait for
 	}
 	if w.seen[place] && !among {
-		w.end(Cycle, doing{})
+		w.end(Cycle, step{})
 		return arc{}, false
 	}
 	w.seen[place] = true
 	if len(choices) == 0 {
-		w.end(NobodySeen, doing{})
+		w.end(NobodySeen, step{})
 		return arc{}, false
 	}
 	w.share *= part
 	switch {
 	case c.way == nil && waitsForThreads[c.state]:
-		w.end(NobodySeen, c.doing)
+		w.end(NobodySeen, c)
 	case c.way == nil:
-		w.end(NoWait, c.doing)
+		w.end(NoWait, c)
 	case w.share < smallShare, len(w.chain.Hops) == maxHops:
-		w.end(SmallShare, c.doing)
+		w.end(SmallShare, c)
 	default:
 		return *c.way, true
 	}
@@ -199,37 +228,17 @@ func (w *walk) step(way arc) (next arc, more bool) {
 // waitsForThreads are the states whose end is another thread's doing.
 var waitsForThreads = map[string]bool{"futex": true, "socket": true, "pipe": true, "poll": true, "lock": true}
 
-// choice is a part of what a role did: a wait for others, or something of its own.
-type choice struct {
-	role Role
-	doing
-	ns  float64
-	way *arc // nil if it waited for no thread that is known
-}
-
-// largest is the largest choice and its part of all.
-func largest(choices []choice) (choice, float64) {
-	if len(choices) == 0 {
-		return choice{}, 0
-	}
-	var all float64
-	for _, c := range choices {
-		all += c.ns
-	}
-	most := slices.MaxFunc(choices, func(a, b choice) int {
-		return cmp.Or(cmp.Compare(a.ns, b.ns), compareDoings(b.doing, a.doing), compareRoles(b.role, a.role))
-	})
-	return most, share(most.ns, all)
-}
-
 // holders is what holders of a lock did, exactly if lock-held tells; else what those who
 // ended the waits did over the whole recording.
 func (g *graph) holders(lock string) (choices []choice, exact bool) {
 	if l := g.tally.locks[lock]; l != nil && len(l.held.of) > 0 {
 		for k, a := range l.held.of {
+			if k.lock == lock {
+				continue // it waited for it as well, before it held it
+			}
 			c := choice{role: k.role, doing: k.doing, ns: a.ns}
 			if waitsForThreads[k.state] {
-				c.way = g.widest(k.role, k.state, lock)
+				c.way = g.widest(k, lock)
 			}
 			choices = append(choices, c)
 		}
@@ -259,11 +268,12 @@ func (g *graph) holders(lock string) (choices []choice, exact bool) {
 	return choices, false
 }
 
-// widest is a role's largest wait in a state, other than for one lock.
-func (g *graph) widest(role Role, state, lock string) *arc {
+// widest is a role's largest wait in a state: for the lock that its stack tells, else for
+// any but the one it held.
+func (g *graph) widest(did holding, held string) *arc {
 	var most *arc
-	for _, way := range g.of[role] {
-		if way.state != state || way.lock == lock || way.lock == "" && way.holder == (Role{}) {
+	for _, way := range g.of[did.role] {
+		if did.lock != "" && way.lock != did.lock || way.state != did.state || way.lock == held || way.lock == "" && way.holder == (Role{}) {
 			continue
 		}
 		if most == nil || g.arcs[way] > g.arcs[*most] || g.arcs[way] == g.arcs[*most] && compareArcs(way, *most) < 0 {

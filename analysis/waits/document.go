@@ -44,7 +44,11 @@ type Role struct {
 	Service string `json:"service"`
 	Process string `json:"process"`
 	Thread  string `json:"thread"` // "worker-*" for worker-1, worker-2 ...
-	PID     uint32 `json:"pid"`    // 0 for a service, which may have several processes
+	// PID is 0 for a service, which may have several processes; of processes that were forked
+	// without an exec it is the first one of their program.
+	PID uint32 `json:"pid"`
+	// Processes is how many were seen to wait, or to be waited for; 0 if that was not counted.
+	Processes int `json:"processes"`
 }
 
 // Lock is one lock.
@@ -101,6 +105,8 @@ type Holder struct {
 type Doing struct {
 	State    string  `json:"state"`
 	Function string  `json:"function"`
+	Caller   *string `json:"caller"` // the program's own function that called that one
+	Lock     *string `json:"lock"`   // that it waited for, if that is one of the program's own
 	NS       int64   `json:"ns"`
 	Share    float64 `json:"share"`
 }
@@ -155,7 +161,11 @@ type End struct {
 	// State and Function are what the last holder did; null if that is not known.
 	State    *string `json:"state"`
 	Function *string `json:"function"`
-	Share    float64 `json:"share"` // of the chain's first wait
+	Caller   *string `json:"caller"` // the program's own function that called that one
+	Share    float64 `json:"share"`  // of the chain's first wait
+	// Did is all that the last holder did in the function of the program that this is about,
+	// the largest part first; shares are of the chain's first wait as well.
+	Did []Doing `json:"did"`
 }
 
 // Ending is why a chain is not followed further.

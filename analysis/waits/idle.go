@@ -22,10 +22,13 @@ type idleKey struct {
 type idleShare struct{ all, idle int64 } // ns
 
 // mostly tells whether nearly all waits of a thread in a state are idle.
-func (i Idle) mostly(t Thread, state string) bool {
+func (i Idle) mostly(t Thread, state string) bool { return i.mostlyBut(0, t, state) }
+
+// mostlyBut is mostly of all waits but some ns that are known to be for something.
+func (i Idle) mostlyBut(known float64, t Thread, state string) bool {
 	const nearly = 0.9
 	s := i[idleKey{t.PID, t.TID, state}]
-	return s.all > 0 && float64(s.idle) >= nearly*float64(s.all)
+	return s.all > 0 && float64(s.idle) >= nearly*(float64(s.all)-known)
 }
 
 // add adds what another window said.

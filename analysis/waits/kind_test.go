@@ -42,7 +42,7 @@ func TestPlaceOfAWait(t *testing.T) {
 		"k:do_nanosleep __clock_nanosleep usleep client":                                        "clock_nanosleep",
 		"k:sk_wait_data __libc_recv fetch":                                                      "recv",
 	} {
-		if got := did("io", lexicon{}.stack(contention().add(stack, "", 1, 1).p.Sample[0])); got != want {
+		if got := NewTally().did(contention().add(stack, "state=io", 1, 1).p.Sample[0]).function; got != want {
 			t.Errorf("%q, want %q of %s", got, want, stack)
 		}
 	}

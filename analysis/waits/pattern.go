@@ -32,6 +32,7 @@ func matchesAny(patterns []pattern, name string) bool {
 // language runtimes.
 var wrappers = []pattern{
 	"WaitEventSetWait*", "WaitLatch*", // PostgreSQL's loops for any event
+	"PGSemaphore*", // what its locks are made of
 	"__GI_*", "__libc_*", "__futex*", "futex_*", "lll_*", "__lll_*", "pthread_*", "__pthread_*", "___pthread_*",
 	"__new_sem_*", "__old_sem_*", "__sem_*", "sem_*", "do_sem_*", "do_futex_*", "__gthread_*", "__gthrw_*",
 	"__lock", "__wait", "__timedwait*", "__unlock", "uv_mutex_*", "uv_cond_*", "uv_sem_*", "uv_rwlock_*",
@@ -39,6 +40,12 @@ var wrappers = []pattern{
 	"sync.*", "internal/sync.*", "sync/atomic.*", "internal/race.*",
 	"PyThread_*", "lock_PyThread_*", "_PyMutex_*", "PyMutex_*", "_PyParkingLot_*", "_PySemaphore_*", "acquire_timed", "PyObject_*", "_PyObject_*", "method_vectorcall*", "cfunction_*", "_PyEval_*", "PyEval_*",
 	"poll", "ppoll", "select", "pselect", "epoll_*", "accept", "accept4", "read", "write", "recv*", "nanosleep", "clock_nanosleep", "usleep", "sleep", "___*",
+}
+
+// releasing are functions that let a lock of a program's own go, for those who held it.
+var releasing = []pattern{
+	"LWLockRelease*", "LWLockUpdateVar", "LockRelease*", "ProcLockWakeup", "ProcWakeup", "CleanUpLock", "SetLatch", "ResourceOwnerRelease*",
+	"ConditionVariableSignal", "ConditionVariableBroadcast", "UnlockTuple", "UnlockRelation*", "UnlockPage", "XactLockTableDelete",
 }
 
 // gates are functions that do a system call for those that callers know by name.

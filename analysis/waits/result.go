@@ -34,6 +34,7 @@ func (t *Tally) Document() *Document {
 			d.Convoys = append(d.Convoys, c)
 		}
 	}
+	t.countOwn()
 	t.listEdges(d)
 	d.Chains = t.chains()
 	if !t.offCPU {
@@ -72,12 +73,12 @@ func (t *Tally) lock(l *lockSum) Lock {
 		ID: l.ID, Kind: l.Kind, Service: l.Service, Process: l.Process, PID: l.PID,
 		Acquisitions: l.Acquisitions, Waits: l.Waits, TotalNS: whole(l.TotalNS), IdleNS: whole(l.idleNS),
 		Holds: l.Holds, Outcomes: l.Outcomes, Waiters: len(l.Waiters),
-		TopWaiters: topWaiters(l), TopHolders: topHolders(l), WhileHolding: whileHolding(l), Unavailable: map[string]string{},
+		TopWaiters: topWaiters(l), TopHolders: t.topHolders(l), WhileHolding: whileHolding(l), Unavailable: map[string]string{},
 	}
 	if l.Name != "" {
 		d.Name = &l.Name
 	} else {
-		d.Unavailable["name"] = "only locks of the kernel have names that are known"
+		d.Unavailable["name"] = "only locks of the kernel, and of programs whose locks are known, have names"
 	}
 	d.kind(l)
 	if len(l.Lengths) > 0 {
@@ -121,6 +122,10 @@ func quantile(l *lockSum, q float64) int64 {
 
 // kind says what a lock is by its waiting stacks, else by what its recorder knew.
 func (d *Lock) kind(l *lockSum) {
+	if l.Implementation != "" {
+		d.Implementation = &l.Implementation
+		return
+	}
 	if strings.HasPrefix(l.ID, "kernel:") { // whatever called the kernel
 		d.Implementation = text("kernel")
 		return
@@ -153,27 +158,29 @@ func topWaiters(l *lockSum) []Waiter {
 
 // topHolders folds the threads of one name into one, which is shown with the thread and
 // the function that others waited for longest.
-func topHolders(l *lockSum) []Holder {
-	sums := map[Role]*Holder{}
+func (t *Tally) topHolders(l *lockSum) []Holder {
+	sums, processes := map[Role]*Holder{}, map[Role]map[uint32]bool{}
 	list := []*Holder{}
 	for _, k := range l.blamed.ordered(func(a, b blamed) int {
 		return cmp.Or(cmp.Compare(a.thread.TID, b.thread.TID), strings.Compare(a.function, b.function))
 	}) {
-		role := roleOf(k.thread)
+		role := t.roleOf(k.thread)
 		h := sums[role]
 		if h == nil {
 			h = &Holder{Role: role, TID: k.thread.TID}
 			if k.function != "" {
 				h.Function = text(k.function)
 			}
-			sums[role] = h
+			sums[role], processes[role] = h, map[uint32]bool{}
 			list = append(list, h)
 		}
 		h.NS += whole(l.blamed.of[k].ns)
+		processes[role][k.thread.PID] = true
 	}
 	slices.SortStableFunc(list, func(a, b *Holder) int { return cmp.Compare(b.NS, a.NS) })
 	holders := []Holder{}
 	for _, h := range list[:min(listedPlaces, len(list))] {
+		h.Processes = len(processes[h.Role])
 		h.Share = share(float64(h.NS), l.blamed.total.ns)
 		holders = append(holders, *h)
 	}
@@ -188,13 +195,13 @@ func whileHolding(l *lockSum) []Doing {
 	list := []Doing{}
 	for _, k := range sums.ordered(compareDoings)[:min(listedPlaces, len(sums.of))] {
 		ns := sums.of[k].ns
-		list = append(list, Doing{State: k.state, Function: k.function, NS: whole(ns), Share: share(ns, l.held.total.ns)})
+		list = append(list, Doing{State: k.state, Function: k.function, Caller: orNull(k.caller), Lock: orNull(k.lock), NS: whole(ns), Share: share(ns, l.held.total.ns)})
 	}
 	return list
 }
 
 func compareDoings(a, b doing) int {
-	return cmp.Or(strings.Compare(a.state, b.state), strings.Compare(a.function, b.function))
+	return cmp.Or(strings.Compare(a.state, b.state), strings.Compare(a.function, b.function), strings.Compare(a.caller, b.caller), strings.Compare(a.lock, b.lock))
 }
 
 // listEdges lists the largest edges and sums the others up.
@@ -230,7 +237,26 @@ func compareEdges(a, b EdgeKey) int {
 
 // isIdle tells whether an edge is of waits with nothing to do.
 func (t *Tally) isIdle(k EdgeKey) bool {
-	return k.State == IdleState || t.idle.mostly(k.Waiter, k.State)
+	if t.ofItsOwn(k.Lock) {
+		return false // who waits for a lock has something to do, whatever else it waits for
+	}
+	return k.State == IdleState || t.idle.mostlyBut(t.inLocks[idleKey{k.Waiter.PID, k.Waiter.TID, k.State}], k.Waiter, k.State)
+}
+
+// ofItsOwn tells that a lock is one of a program's own.
+func (t *Tally) ofItsOwn(lock string) bool {
+	l := t.locks[lock]
+	return l != nil && l.Implementation != ""
+}
+
+// countOwn adds up how long threads waited for locks of their programs' own.
+func (t *Tally) countOwn() {
+	t.inLocks = map[idleKey]float64{}
+	for k, a := range t.edges.of {
+		if t.ofItsOwn(k.Lock) {
+			t.inLocks[idleKey{k.Waiter.PID, k.Waiter.TID, k.State}] += a.ns
+		}
+	}
 }
 
 func whole(x float64) int64 { return int64(math.Round(x)) }
@@ -243,6 +269,13 @@ func share(part, all float64) float64 {
 }
 
 func text(s string) *string { return &s }
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
 
 func orNone(list []string) []string {
 	if list == nil {

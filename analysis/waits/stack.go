@@ -23,6 +23,13 @@ type function struct {
 	// errand tells of a name that its caller wants something of others: room, an answer.
 	errand bool
 	kind   what // what is waited for in it
+	// ownLock is the kind of a program's own lock that it is a function of; nil if of none.
+	ownLock *ownLock
+	// releases tells that it lets a lock of a program's own go; asks that it asks the system
+	// for a file's contents and the like.
+	releases, asks bool
+	// nameless tells that its name is not known.
+	nameless bool
 	// Of each idle rule by number: whether this is one of its functions.
 	any, unless, root uint32
 }
@@ -45,6 +52,12 @@ func (l lexicon) function(name string) *function {
 	f.wrapper, f.start, f.gate = matchesAny(wrappers, f.name), matchesAny(threadStarts, f.name), matchesAny(gates, f.name)
 	f.errand = isErrand(f.name)
 	f.kind = ruleOf(f.name)
+	f.nameless, f.releases, f.asks = isNameless(f.name), matchesAny(releasing, f.name), matchesAny(asking, f.name)
+	for i := range ownLocks {
+		if f.ownLock == nil && matchesAny(ownLocks[i].functions, f.name) {
+			f.ownLock = &ownLocks[i]
+		}
+	}
 	for i := range idleRules {
 		r, bit := &idleRules[i], uint32(1)<<i
 		if matchesAny(r.any, f.name) {
@@ -136,16 +149,35 @@ func leaf(stack []call) string {
 	return stack[0].name
 }
 
-// did names what a thread did in a state: where it ran, what it asked the system for, or
-// which of its functions waits for others.
-func did(state string, stack []call) string {
+// did names what a thread did: where it ran, what it asked the system for, or which of its
+// functions waits for others.
+func (t *Tally) did(s *profile.Sample) doing {
+	stack, state := t.known.stack(s), label(s, "state")
+	did := doing{state: state}
 	switch state {
 	case "running":
-		return leaf(stack)
-	case "futex", "runnable", "poll", IdleState:
-		return site(stack)
+		did.function = leaf(stack)
+	case "runnable":
+		did.function = namedSite(stack)
+		if i := slices.IndexFunc(user(stack), func(c call) bool { return !c.gate }); i >= 0 && user(stack)[i].asks {
+			did.function = callee(stack)
+		}
+	case "futex", "poll":
+		if at, ok := placeOf(stack); ok {
+			did.function, did.lock = at.name, placeID(t.program(number(s, "pid")), at.name)
+			return did
+		}
+		did.function = namedSite(stack)
+	case IdleState:
+		did.function = namedSite(stack)
+		return did
+	default:
+		did.function = callee(stack)
 	}
-	return callee(stack)
+	if by := caller(stack); by != did.function {
+		did.caller = by
+	}
+	return did
 }
 
 // names lists functions of user space, wrappers too, for people to read.

@@ -29,15 +29,25 @@ type Tally struct {
 	idle     Idle
 	states   map[string]*bounded[placeKey]
 	roles    map[Role]*bounded[doing] // what threads did
-	circles  map[string]*Deadlock
-	waitsIn  map[waitKey]string // the functions of those in deadlocks
-	offCPU   bool
+	// processes are those of each side of waits, programs the first process of each one's
+	// program.
+	processes map[sides]map[uint32]struct{}
+	programs  map[uint32]uint32
+	inLocks   map[idleKey]float64 // ns that threads waited for locks of their programs' own
+	circles   map[string]*Deadlock
+	waitsIn   map[waitKey]string // the functions of those in deadlocks
+	offCPU    bool
 }
 
 type placeKey struct{ process, function string }
 
 // doing is what a thread did.
-type doing struct{ state, function string }
+type doing struct {
+	state, function string
+	// caller is the program's own function that called that one, where it has a name; lock
+	// is what was waited for, if that is a lock of the program's own.
+	caller, lock string
+}
 
 // lockSum is a lock over windows.
 type lockSum struct {
@@ -66,13 +76,14 @@ type holding struct {
 func NewTally() *Tally {
 	return &Tally{
 		known: lexicon{}, locks: map[string]*lockSum{}, edges: newBounded[EdgeKey](maxEdges), longest: map[EdgeKey]uint64{},
-		idle: Idle{}, states: map[string]*bounded[placeKey]{}, roles: map[Role]*bounded[doing]{}, circles: map[string]*Deadlock{}, waitsIn: map[waitKey]string{},
+		idle: Idle{}, states: map[string]*bounded[placeKey]{}, roles: map[Role]*bounded[doing]{}, processes: map[sides]map[uint32]struct{}{}, programs: map[uint32]uint32{}, circles: map[string]*Deadlock{}, waitsIn: map[waitKey]string{},
 	}
 }
 
 // Add adds a window. It keeps nothing of it.
 func (t *Tally) Add(w Window) {
 	t.duration += w.End.Sub(w.Start)
+	t.addPrograms(w.Programs)
 	for i := range w.Locks {
 		t.addLock(&w.Locks[i])
 	}
@@ -93,29 +104,14 @@ func (t *Tally) addLock(seen *LockSeen) {
 	l := t.locks[seen.ID]
 	if l == nil {
 		l = &lockSum{
-			LockSeen: LockSeen{ID: seen.ID, Kind: seen.Kind, Name: seen.Name, PID: seen.PID, Lengths: map[uint64]float64{}, Outcomes: map[string]float64{}, Waiters: map[uint32]struct{}{}},
+			LockSeen: LockSeen{ID: seen.ID, Kind: seen.Kind, Name: seen.Name, Implementation: seen.Implementation, PID: seen.PID, Lengths: map[uint64]float64{}, Outcomes: map[string]float64{}, Waiters: map[uint32]struct{}{}},
 			kinds:    newBounded[what](maxSites), waiters: newBounded[string](maxSites), stacks: map[string][]string{},
 			blamed: newBounded[blamed](maxSites), held: newBounded[holding](maxSites),
 		}
 		t.locks[seen.ID] = l
 	}
 	l.Process, l.Service = seen.Process, seen.Service
-	l.Acquisitions += seen.Acquisitions
-	l.Waits += seen.Waits
-	l.TotalNS += seen.TotalNS
-	l.Holds += seen.Holds
-	l.HeldNS += seen.HeldNS
-	l.LongestNS = max(l.LongestNS, seen.LongestNS)
-	for length, n := range seen.Lengths {
-		l.Lengths[length] += n
-	}
-	for outcome, n := range seen.Outcomes {
-		l.Outcomes[outcome] += n
-	}
-	const maxWaiters = 10_000
-	if len(l.Waiters) < maxWaiters {
-		maps.Copy(l.Waiters, seen.Waiters)
-	}
+	l.addSums(seen)
 }
 
 // boundLocks drops the locks that were waited for least when there are too many.
@@ -150,7 +146,7 @@ func (t *Tally) addWaiters(p *profile.Profile) {
 		if kind, ok := kindOf(stack); ok {
 			l.kinds.add(kind, a)
 		}
-		place := site(stack)
+		place := namedSite(stack)
 		l.waiters.add(place, a)
 		if _, known := l.stacks[place]; !known && len(l.stacks) < 4*maxSites {
 			const shown = 32
@@ -164,7 +160,7 @@ func (t *Tally) addHolders(p *profile.Profile) {
 	t.eachOfLock(p, func(l *lockSum, s *profile.Sample, a amount) {
 		function := ""
 		if stack := t.known.stack(s); len(stack) > 0 && !strings.HasPrefix(stack[0].name, "[no stack") {
-			function = site(stack)
+			function = releaser(stack)
 		}
 		l.blamed.add(blamed{threadOf(s), function}, a)
 	})
@@ -173,8 +169,7 @@ func (t *Tally) addHolders(p *profile.Profile) {
 // addHeld adds what holders did.
 func (t *Tally) addHeld(p *profile.Profile) {
 	t.eachOfLock(p, func(l *lockSum, s *profile.Sample, a amount) {
-		state := label(s, "state")
-		l.held.add(holding{roleOf(threadOf(s)), doing{state, did(state, t.known.stack(s))}}, a)
+		l.held.add(holding{t.roleOf(threadOf(s)), t.did(s)}, a)
 	})
 }
 
@@ -199,16 +194,15 @@ func (t *Tally) addThreads(p *profile.Profile) {
 		if len(s.NumLabel) == 0 {
 			continue // lost, of no thread
 		}
-		state, a, stack := label(s, "state"), amountOf(s), t.known.stack(s)
-		what := doing{state, did(state, stack)}
-		t.role(roleOf(threadOf(s))).add(what, a)
-		if state == "running" {
+		what, a := t.did(s), amountOf(s)
+		t.role(t.roleOf(threadOf(s))).add(what, a)
+		if what.state == "running" {
 			continue
 		}
-		places := t.states[state]
+		places := t.states[what.state]
 		if places == nil {
 			places = newBounded[placeKey](maxSites)
-			t.states[state] = places
+			t.states[what.state] = places
 		}
 		places.add(placeKey{label(s, "process"), what.function}, a)
 	}
@@ -265,6 +259,66 @@ func threadOf(s *profile.Sample) Thread {
 	return Thread{
 		Service: label(s, "service"), Process: label(s, "process"), Name: label(s, "thread"), Container: label(s, "container"),
 		PID: number(s, "pid"), TID: number(s, "tid"),
+	}
+}
+
+// maxPrograms bounds of how many processes it is known whose program they run.
+const maxPrograms = 100_000
+
+// addPrograms adds which processes run one program.
+func (t *Tally) addPrograms(programs map[uint32]uint32) {
+	if len(t.programs) > maxPrograms {
+		clear(t.programs)
+	}
+	maps.Copy(t.programs, programs)
+}
+
+// program is the first process that runs a process's program.
+func (t *Tally) program(pid uint32) uint32 {
+	if first, ok := t.programs[pid]; ok {
+		return first
+	}
+	return pid
+}
+
+// roleOf is a thread together with those of the same name, in all processes that run one
+// program.
+func (t *Tally) roleOf(of Thread) Role {
+	r := roleOf(of)
+	if r.PID != 0 {
+		r.PID = t.program(r.PID)
+	}
+	return r
+}
+
+// sides is one side of waits: of all for a lock, or of those between two roles.
+type sides struct {
+	role, other Role // the other one is zero if it is by the lock
+	lock        string
+	waits       bool
+}
+
+func sidesOf(way arc, waits bool) sides {
+	s := sides{role: way.waiter, other: way.holder, lock: way.lock, waits: waits}
+	if !waits {
+		s.role, s.other = s.other, s.role
+	}
+	if s.lock != "" {
+		s.other = Role{}
+	}
+	return s
+}
+
+// see counts the processes of a side.
+func (t *Tally) see(s sides, pid uint32) {
+	const most = 10_000
+	of := t.processes[s]
+	if of == nil {
+		of = map[uint32]struct{}{}
+		t.processes[s] = of
+	}
+	if len(of) < most {
+		of[pid] = struct{}{}
 	}
 }
 

@@ -114,7 +114,7 @@ func TestALockOverTwoWindows(t *testing.T) {
 	if h := l.TopHolders; len(h) != 1 || h[0].Thread != "worker-*" || *h[0].Function != "cache_evict" || h[0].Share != 1 || h[0].NS != 60e9 {
 		t.Errorf("holders %+v", h)
 	}
-	want := []Doing{{"io", "fsync", 42e9, 0.7}, {"running", "json_encode", 18e9, 0.3}}
+	want := []Doing{{State: "io", Function: "fsync", Caller: text("flush_log"), NS: 42e9, Share: 0.7}, {State: "running", Function: "json_encode", NS: 18e9, Share: 0.3}}
 	if diff := cmp.Diff(want, l.WhileHolding); diff != "" {
 		t.Errorf("while holding (-want +got):\n%s", diff)
 	}

@@ -13,6 +13,9 @@ type Window struct {
 	Edges      []EdgeSeen
 	// Deadlocks are those that were under way when the window ended.
 	Deadlocks []DeadlockSeen
+	// Programs has, of processes that were forked without an exec, the first process that
+	// runs the same program.
+	Programs map[uint32]uint32
 	// The profiles' functions are named; nil where one was not recorded. Idle is what
 	// [MarkIdle] said of OffCPU.
 	CPU, OffCPU, LockWait, LockBlame, LockHeld *profile.Profile
@@ -31,7 +34,13 @@ type Thread struct {
 
 // LockSeen is what a window says of a lock.
 type LockSeen struct {
-	ID, Kind, Name   string
+	ID, Kind, Name string
+	// Of is the ID of the whole where a recorder keeps apart where a lock is waited for, and
+	// OnlyIfNamed that it may be no lock at all: [Places.Name] knows. Implementation is whose
+	// a lock is that was named so.
+	Of               string
+	OnlyIfNamed      bool
+	Implementation   string
 	PID              uint32
 	Process, Service string
 

@@ -18,17 +18,19 @@ import (
 type SessionSink struct {
 	writer *session.Writer
 	waits  *waits.Tally
+	places *waits.Places
 }
 
 // NewSessionSink begins without a window.
 func NewSessionSink(writer *session.Writer) *SessionSink {
-	return &SessionSink{writer, waits.NewTally()}
+	return &SessionSink{writer, waits.NewTally(), waits.NewPlaces()}
 }
 
 // Window writes one window's profiles. Before that, waits of threads with nothing to do are
-// set apart.
+// set apart, and locks of programs' own get their names.
 func (s *SessionSink) Window(ctx context.Context, w collector.Window) error {
 	seen := waitsOf(w)
+	s.places.Name(&seen) // before the profiles are written
 	for _, signal := range slices.Sorted(maps.Keys(w.Profiles)) {
 		if err := s.writer.WriteWindow(ctx, session.Window{Index: w.Index, Start: w.Start, End: w.End}, session.ProfileFile(string(signal)), w.Profiles[signal]); err != nil {
 			return err
@@ -69,6 +71,7 @@ func waitsOf(w collector.Window) waits.Window {
 	seen := waits.Window{
 		Start: w.Start, End: w.End, CPU: w.Profiles[collector.CPU], OffCPU: w.Profiles[collector.OffCPU],
 		LockWait: w.Profiles[collector.LockWait], LockBlame: w.Profiles[collector.LockBlame], LockHeld: w.Profiles[collector.LockHeld],
+		Programs: w.Programs,
 	}
 	if seen.OffCPU != nil {
 		seen.Idle = waits.MarkIdle(seen.OffCPU)
@@ -110,7 +113,7 @@ var outcomes = map[lock.Outcome]string{
 
 func lockSeen(l *lock.Lock) waits.LockSeen {
 	seen := waits.LockSeen{
-		ID: l.ID, Kind: l.Kind, Name: l.Name, PID: l.PID, Process: l.Process, Service: l.Service,
+		ID: l.ID, Kind: l.Kind, Name: l.Name, Of: l.Of, OnlyIfNamed: l.Kind == lock.Wakeup, PID: l.PID, Process: l.Process, Service: l.Service,
 		Acquisitions: l.Acquisitions, Waits: l.Waits, TotalNS: l.Total, Lengths: maps.Collect(l.Lengths.Lengths()), LongestNS: l.Lengths.Longest(),
 		Outcomes: map[string]float64{}, Holds: l.Holds, HeldNS: l.HeldFor, Waiters: l.Waiters,
 	}
