@@ -162,6 +162,9 @@ func whatHolderDid(lock string, w *waits.Doing) string {
 	if w.Lock != nil && *w.Lock == lock {
 		return "waiting for it as well"
 	}
+	if w.Lock != nil {
+		return "waiting in " + brief(w.Function)
+	}
 	return doing(w.State, w.Function, value(w.Caller))
 }
 
@@ -321,7 +324,7 @@ func ending(c waits.Chain) string {
 func did(e waits.End) string {
 	const shown, least = 3, 0.01
 	if isRemark(value(e.Function)) {
-		return doing(*e.State, value(e.Function), "")
+		return strings.TrimPrefix(doing(*e.State, value(e.Function), ""), "holder ")
 	}
 	if len(e.Did) < 2 {
 		return "is " + doing(*e.State, value(e.Function), value(e.Caller))

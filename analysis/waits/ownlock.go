@@ -16,7 +16,7 @@ type ownLock struct {
 
 // ownLocks are looked through in their order, for the innermost of the program's functions.
 var ownLocks = []ownLock{
-	{[]pattern{"LWLockAcquire*", "LWLockWaitForVar", "LWLockQueueSelf", "LWLockDequeueSelf"}, "LWLock", "PostgreSQL", true},
+	{[]pattern{"LWLockAcquire*", "LWLockWaitForVar", "LWLockQueueSelf", "LWLockDequeueSelf", "LWLockRelease*", "LWLockWakeup"}, "LWLock", "PostgreSQL", true},
 	{[]pattern{"ProcSleep", "WaitOnLock", "LockAcquire", "LockAcquireExtended", "XactLockTableWait", "XactLockForVirtualXact", "VirtualXactLock", "SpeculativeInsertionWait", "LockTuple", "heap_acquire_tuplock", "LockRelation*", "LockPage", "LockDatabaseFrozenIds", "LockDatabaseObject", "LockSharedObject*"}, "lock", "PostgreSQL", false},
 	{[]pattern{"ProcArrayGroupClearXid", "ProcArrayEndTransaction", "TransactionGroupUpdateXidStatus", "TransactionIdSetPageStatus", "TransactionIdCommitTree"}, "group update", "PostgreSQL", false},
 	{[]pattern{"ConditionVariableSleep", "ConditionVariableTimedSleep"}, "condition variable", "PostgreSQL", true},
@@ -89,11 +89,16 @@ func namedSite(stack []call) string {
 }
 
 // caller is the program's function, by name, that had something to do with a lock or with
-// what it called: the innermost that is neither of a lock nor asks the system for
-// something. It is empty if there is none.
+// what it called: the innermost that is neither of a lock, nor lets one go, nor asks the
+// system for something. It is empty if there is none.
 func caller(stack []call) string {
+	var lock *ownLock
 	for _, c := range user(stack) {
-		if c.own() && !c.nameless && c.ownLock == nil && !c.releases && !c.asks && !strings.HasPrefix(c.name, "[") {
+		switch {
+		case !c.own() || c.nameless || c.asks || strings.HasPrefix(c.name, "["):
+		case c.ownLock != nil && (lock == nil || c.ownLock == lock):
+			lock = c.ownLock
+		case !c.releases:
 			return c.name
 		}
 	}

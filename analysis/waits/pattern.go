@@ -44,7 +44,7 @@ var wrappers = []pattern{
 
 // releasing are functions that let a lock of a program's own go, for those who held it.
 var releasing = []pattern{
-	"LWLockRelease*", "LWLockUpdateVar", "LockRelease*", "ProcLockWakeup", "ProcWakeup", "CleanUpLock", "SetLatch", "ResourceOwnerRelease*",
+	"LWLockRelease*", "LWLockUpdateVar", "LockRelease*", "ProcLockWakeup", "ProcWakeup", "ProcReleaseLocks", "CleanUpLock", "SetLatch", "ResourceOwnerRelease*",
 	"ConditionVariableSignal", "ConditionVariableBroadcast", "UnlockTuple", "UnlockRelation*", "UnlockPage", "XactLockTableDelete",
 }
 

@@ -53,7 +53,7 @@ func (p *Places) Name(w *Window) {
 		switch {
 		case l.OnlyIfNamed:
 			ids[l.ID] = named{}
-		case p.parking[l.PID] != "" && l.ID == l.Of:
+		case p.parking[l.PID] != "":
 			ids[l.ID] = named{placeID(l.PID, noPlace), place{noPlace, what{"lock", p.parking[l.PID]}}}
 		default:
 			ids[l.ID] = named{id: l.Of}

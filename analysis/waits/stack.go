@@ -52,7 +52,7 @@ func (l lexicon) function(name string) *function {
 	f.wrapper, f.start, f.gate = matchesAny(wrappers, f.name), matchesAny(threadStarts, f.name), matchesAny(gates, f.name)
 	f.errand = isErrand(f.name)
 	f.kind = ruleOf(f.name)
-	f.nameless, f.releases, f.asks = isNameless(f.name), matchesAny(releasing, f.name), matchesAny(asking, f.name)
+	f.nameless, f.releases, f.asks = isNameless(f.name), matchesAny(releasing, f.name), matchesAny(asking, unversioned(f.name))
 	for i := range ownLocks {
 		if f.ownLock == nil && matchesAny(ownLocks[i].functions, f.name) {
 			f.ownLock = &ownLocks[i]
@@ -130,12 +130,17 @@ func site(stack []call) string {
 	return "[unknown]"
 }
 
+// unversioned drops what C libraries put before the names of their functions.
+func unversioned(name string) string {
+	name = strings.TrimPrefix(strings.TrimPrefix(name, "__GI_"), "__libc_")
+	return strings.TrimPrefix(strings.TrimPrefix(name, "__"), "libc_")
+}
+
 // callee is what a program called when it blocked, such as fsync.
 func callee(stack []call) string {
 	for _, c := range user(stack) {
 		if !c.gate {
-			name := strings.TrimPrefix(strings.TrimPrefix(c.name, "__GI_"), "__libc_")
-			return strings.TrimPrefix(strings.TrimPrefix(name, "__"), "libc_")
+			return unversioned(c.name)
 		}
 	}
 	return site(stack)
