@@ -1,6 +1,9 @@
 package waits
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // ownLock is a kind of lock that a program made for itself, where who waits sleeps at a place
 // of its own until it is woken. It is known by its functions.
@@ -39,38 +42,48 @@ type place struct {
 
 // placeOf names the lock of the program's own that a stack waits for, if it does.
 func placeOf(stack []call) (place, bool) {
-	calls := user(stack)
-	own := func(i int) bool { return i < len(calls) && calls[i].own() }
-	i := 0
-	for skipped := 0; i < len(calls) && (!own(i) || calls[i].nameless && skipped < nameless); i++ {
-		if own(i) {
-			skipped++
-		}
-	}
-	if !own(i) || calls[i].ownLock == nil {
+	calls := ownCalls(user(stack))
+	first := slices.IndexFunc(calls, func(c call) bool { return !c.nameless })
+	if first < 0 || first > nameless || calls[first].ownLock == nil {
 		return place{}, false
 	}
-	kind, outermost := calls[i].ownLock, i
+	kind := calls[first].ownLock
+	name, by := calls[first].name, ""
 	skipped := 0
-	for i++; i < len(calls) && skipped <= nameless; i++ {
-		switch {
-		case calls[i].ownLock == kind:
-			outermost, skipped = i, 0
-		case calls[i].nameless:
+	for _, c := range calls[first+1:] {
+		if c.nameless {
 			skipped++
-		default:
-			skipped = nameless + 1
-			i-- // this one called
+		}
+		if skipped > nameless {
+			break
+		}
+		if c.ownLock == kind {
+			name, skipped = c.name, 0
+		} else if !c.nameless {
+			by = c.name
+			break
 		}
 	}
-	found := place{calls[outermost].name, what{kind.kind, kind.program}}
-	if special := transactionLocks[found.name]; special != "" {
+	found := place{name, what{kind.kind, kind.program}}
+	if special := transactionLocks[name]; special != "" {
 		found.kind = special
 	}
-	if kind.within && i < len(calls) && own(i) && !calls[i].nameless {
-		found.name += " in " + calls[i].name
+	if kind.within && by != "" {
+		found.name += " in " + by
 	}
 	return found, true
+}
+
+// ownCalls are the program's own functions of a stack's inner part.
+func ownCalls(stack []call) []call {
+	const most = 12
+	calls := make([]call, 0, most)
+	for _, c := range stack {
+		if c.own() && len(calls) < most {
+			calls = append(calls, c)
+		}
+	}
+	return calls
 }
 
 // isNameless tells of a function's name that it is none: "[program+0x123]".
