@@ -13,16 +13,17 @@ import (
 	"github.com/narrows-profiler/narrows/collector/window"
 )
 
-// kernelNames is a kernel of three functions.
+// kernelNames is a kernel of a few functions.
 type kernelNames struct{}
 
 const (
 	scheduleAt uint64 = 1<<63 + 0x1000*(iota+1)
 	futexAt
+	pollAt
 )
 
 func (kernelNames) Lookup(address uint64) (string, string, bool) {
-	name := map[uint64]string{scheduleAt: "__schedule", futexAt: "futex_do_wait"}[address&^0xfff]
+	name := map[uint64]string{scheduleAt: "__schedule", futexAt: "futex_do_wait", pollAt: "ep_poll"}[address&^0xfff]
 	return name, "", name != ""
 }
 
