@@ -120,3 +120,55 @@ func TestWaitsThatWereNotRecorded(t *testing.T) {
 		t.Errorf("%q", b.String())
 	}
 }
+
+// A server of several processes has locks of its own, and its chain ends in a function in
+// which the holder did several things.
+func TestWaitsOfAServerOfProcesses(t *testing.T) {
+	sessions := waits.Role{Process: "postgres", Thread: "postgres", PID: 7, Processes: 32}
+	lock := to("7:LWLockAcquireOrWait in XLogFlush")
+	d := &waits.Document{
+		Seconds: 8,
+		Locks: []waits.Lock{{
+			ID: *lock, Kind: "LWLock", Implementation: to("PostgreSQL"), Name: to("LWLockAcquireOrWait in XLogFlush"), Process: "postgres", PID: 7,
+			Acquisitions: 167_401, Waits: 269_802, TotalNS: 109e9, P50NS: to(int64(241_700)), Waiters: 32,
+			TopHolders:   []waits.Holder{{Role: sessions, Function: to("XLogFlush"), Share: 1}},
+			WhileHolding: []waits.Doing{{State: "io", Function: "fdatasync", Caller: to("XLogFlush"), Share: 0.6}, {State: "futex", Function: "LWLockAcquireOrWait in XLogFlush", Lock: lock, Share: 0.2}, {State: "poll", Function: "LockTuple", Lock: to("7:LockTuple"), Share: 0.1}},
+			TopWaiters:   []waits.Waiter{{Function: "LWLockAcquireOrWait", Share: 1}},
+		}},
+		Chains: []waits.Chain{
+			{NS: 109e9, Hops: []waits.Hop{{Waiter: sessions, State: "futex", Lock: lock, Holder: &sessions, Share: 1, Exact: true}}, End: waits.End{
+				Reason: waits.NoWait, State: to("io"), Function: to("fdatasync"), Caller: to("XLogFlush"), Share: 0.86,
+				Did: []waits.Doing{{State: "io", Function: "fdatasync", Caller: to("XLogFlush"), Share: 0.6}, {State: "runnable", Function: "LWLockRelease", Caller: to("XLogFlush"), Share: 0.25}, {State: "running", Function: "copy", Caller: to("XLogFlush"), Share: 0.005}},
+			}},
+			{NS: 1e9, Hops: []waits.Hop{{Waiter: sessions, State: "futex", Lock: lock, Holder: &sessions, Share: 1}}, End: waits.End{
+				Reason: waits.NoWait, State: to("running"), Function: to("[holder ran, not sampled]"), Share: 1,
+			}},
+		},
+	}
+	var b strings.Builder
+	if err := report.Waits(&b, d, false); err != nil {
+		t.Fatal(err)
+	}
+	want := `Locks by how long threads waited for them, in 8.0 s
+     lock                 kind              taken/waits   waited   median     99 %  longest     held
+   1 LWLockAcq… XLogFlush LWLock              167k/270k  109.0 s 241.7 us  unknown  unknown  unknown
+  1 XLogFlush of postgres (32 processes) holds 7:LWLockAcquireOrWait in XLogFlush (PostgreSQL LWLock
+    in postgres): 109.0 s of waiting in 8.0 s by 32 threads
+     while holding: 60.0 % asleep for a device in fdatasync of XLogFlush, 20.0 % waiting for it as
+       well, 10.0 % waiting in LockTuple
+     waited: 100.0 % in LWLockAcquireOrWait
+
+What the longest waits lead to, each step the largest part of the one before
+   109.0 s  postgres (32 processes) waits for 7:LWLockAcquireOrWait in XLogFlush, held by postgres
+              (32 processes)
+    86.0 %  that postgres (32 processes) is in XLogFlush: 60.0 % asleep for a device in fdatasync,
+              25.0 % waiting for a CPU in LWLockRelease
+     1.0 s  postgres (32 processes) waits for 7:LWLockAcquireOrWait in XLogFlush, held by postgres
+              (32 processes)
+   100.0 %  that postgres (32 processes) ran, not sampled
+
+`
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -3,7 +3,8 @@
 //
 // A recorder hands over one [Window] at a time, with profiles whose functions are named.
 // [MarkIdle] first sets apart the waits of threads that have nothing to do: it changes
-// nothing but their label "state", before the profile is written. A [Tally] then adds the
+// nothing but their label "state", before the profile is written. [Places] names the locks
+// that a program made for itself, such as PostgreSQL's. A [Tally] then adds the
 // window up, in bounded memory, and gives out the [Document] that waits.json holds:
 //
 //	locks       each lock: how often and how long it was waited for, who held it last and
@@ -27,7 +28,16 @@
 // From the largest waits on: a wait for a lock leads to what its holders did, by
 // lock-held where that was recorded, else by who ended the waits; a wait for a thread
 // leads to that thread's own time, waits that are idle left out. Each step takes the
-// largest part. A chain ends where that part is no wait for a thread, where it comes back
+// largest part: a lock, or a function of the program with all that was done in it, on a CPU,
+// waiting for one or asleep. A chain ends where that part is no wait for a thread, where it comes back
 // to where it has been, where less than 5 % of its first wait is left, and where nobody is
-// known to be waited for. Threads of one name, numbers at its end apart, are one.
+// known to be waited for. Threads of one name, numbers at its end apart, are one, in all
+// processes that were forked without an exec.
+//
+// # Locks of a program's own
+//
+// PostgreSQL's processes wait for its locks each at a semaphore of its own, or in poll. A
+// recorder keeps apart where they do, and the functions there name the lock, as "LWLockAcquire
+// in XLogInsertRecord". Several locks that are wanted at one place are one then, and a lock
+// that is wanted at two places is two.
 package waits
