@@ -49,6 +49,9 @@ var idleRules = []idleRule{
 		}, unless: answers,
 		why: "the loop of a well-known library waits for any of its files",
 	}, {
+		name: "PostgreSQL's first process", states: []string{"poll"}, any: []pattern{"PostmasterMain"}, within: 3,
+		why: "it waits for clients and for its processes' ends; those have functions of their own below",
+	}, {
 		name: "main loop", states: []string{"poll"}, root: []pattern{"_start", "start_thread", "clone3", "__clone", "clone", "thread_start", "__libc_start_main*", "__libc_start_call_main"}, within: 2,
 		noErrand: true,
 		why:      "poll or select in the function that the thread begins with, or the one below, is its loop",
