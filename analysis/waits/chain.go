@@ -80,6 +80,7 @@ func contained(c, longer Chain) bool {
 func same(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
 
 func (t *Tally) graph() *graph {
+	t.processes = map[sides]map[uint32]struct{}{}
 	g := &graph{tally: t, arcs: map[arc]float64{}, of: map[Role][]arc{}, locks: map[string][]arc{}}
 	for k, a := range t.edges.of {
 		if t.isIdle(k) || k.Waiter == (Thread{}) {

@@ -76,7 +76,7 @@ type holding struct {
 func NewTally() *Tally {
 	return &Tally{
 		known: lexicon{}, locks: map[string]*lockSum{}, edges: newBounded[EdgeKey](maxEdges), longest: map[EdgeKey]uint64{},
-		idle: Idle{}, states: map[string]*bounded[placeKey]{}, roles: map[Role]*bounded[doing]{}, processes: map[sides]map[uint32]struct{}{}, programs: map[uint32]uint32{}, circles: map[string]*Deadlock{}, waitsIn: map[waitKey]string{},
+		idle: Idle{}, states: map[string]*bounded[placeKey]{}, roles: map[Role]*bounded[doing]{}, programs: map[uint32]uint32{}, circles: map[string]*Deadlock{}, waitsIn: map[waitKey]string{},
 	}
 }
 
