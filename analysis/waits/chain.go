@@ -274,7 +274,10 @@ func (g *graph) holders(lock string) (choices []choice, exact bool) {
 func (g *graph) widest(did holding, held string) *arc {
 	var most *arc
 	for _, way := range g.of[did.role] {
-		if did.lock != "" && way.lock != did.lock || way.state != did.state || way.lock == held || way.lock == "" && way.holder == (Role{}) {
+		if did.lock != "" && way.lock != did.lock || did.lock == "" && g.tally.ofItsOwn(way.lock) {
+			continue // its stack says what it waited for, or that it was no such lock
+		}
+		if way.state != did.state || way.lock == held || way.lock == "" && way.holder == (Role{}) {
 			continue
 		}
 		if most == nil || g.arcs[way] > g.arcs[*most] || g.arcs[way] == g.arcs[*most] && compareArcs(way, *most) < 0 {

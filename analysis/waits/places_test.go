@@ -2,6 +2,7 @@ package waits
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -173,4 +174,24 @@ func TestRemarksInChains(t *testing.T) {
 	if got, part := largest([]choice{own("a", 4), in("io", "fsync", 3), in("runnable", "fsync", 3)}); got.caller != "flush" || part != 0.6 || len(got.parts) != 2 {
 		t.Errorf("%+v, %v", got, part)
 	}
+}
+
+// A holder that waits for its client waits for no lock, though others of its name do so in
+// the same state.
+func TestChainToAHolderWithoutWork(t *testing.T) {
+	w := server()
+	hold := held()
+	hold.add("k:ep_poll epoll_wait WaitEventSetWait secure_read PostgresMain main _start", "process=postgres thread=postgres pid#11 tid#11 state=poll lock=7:0x12@a", 3e9)
+	w.LockHeld = hold.p
+	NewPlaces().Name(&w)
+	w.Edges = slices.DeleteFunc(w.Edges, func(e EdgeSeen) bool { return e.Lock == "" })
+	for _, c := range document(t, w).Chains {
+		if l := c.Hops[0].Lock; l != nil && *l == walWrite {
+			if len(c.Hops) != 1 || c.End.Reason != NobodySeen || *c.End.State != "poll" || *c.End.Function != "secure_read" {
+				t.Errorf("%s", tell(c))
+			}
+			return
+		}
+	}
+	t.Error("no chain begins at the log")
 }
