@@ -199,8 +199,10 @@ func (t *Tally) holders(benchmark string, g *waitGroup, k waitKey, e *Entry) (ho
 	}
 	// Nothing was recorded of holders: what ran and waited below the function that took the lock
 	// and lets it go, or the one that calls both, is the next best.
-	key := groupKey{benchmark, e.Service}
-	below := cmp.Or(t.servedBelow(key, k), holders[0].What)
+	key, below := groupKey{benchmark, e.Service}, holders[0].What
+	if below != e.Function {
+		below = cmp.Or(t.servedBelow(key, k), below)
+	}
 	add(did, g.within[below])
 	did["running"] += t.cpuBelow(key)[below]
 	for other, ns := range g.under[below] {

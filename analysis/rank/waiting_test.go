@@ -239,6 +239,19 @@ func TestWhatHoldersOfGoLocksDid(t *testing.T) {
 	}
 }
 
+// One function takes a lock and another lets it go: what the holder did is below the one that
+// calls both, however much is done outside of it.
+func TestWhatHoldersOfGoLocksDidElsewhere(t *testing.T) {
+	r := record()
+	r.cpu.add("write;log.line;rank;task"+goServe, 700, first, ryot).add("think;task"+goServe, 100, first, ryot)
+	r.waited.add("sync.(*Mutex).Lock;log.begin;rank;task"+goServe, 9, 9*second, first, ryot, "state=go", "lock_kind=sync.Mutex", "lock=10:go:0x1")
+	r.blame.add("sync.(*Mutex).Unlock;log.end;rank;task"+goServe, 9, 9*second, first, ryot, "lock_kind=sync.Mutex", "lock=10:go:0x1")
+	e := r.rank(t).Ranked[0].Services[0].ByTime[0]
+	if e.Function != "log.begin" || len(e.Held) != 1 || e.Held[0].What != "running" || e.Held[0].NS != 7*second || !strings.Contains(e.HeldBasis, "below rank,") {
+		t.Errorf("%s: held %v, %s", e.Function, e.Held, e.HeldBasis)
+	}
+}
+
 func TestConvoysAndClosedLoops(t *testing.T) {
 	r := record()
 	r.cpu.add("f", 100, first, ryot)
