@@ -3,6 +3,7 @@ package symbolizer
 import (
 	"errors"
 	"io"
+	"sync"
 )
 
 const (
@@ -21,14 +22,25 @@ type pages struct {
 type page struct {
 	number int64 // plus 1; 0 where empty
 	data   []byte
+	room   *[pageSize]byte // of data
 }
+
+// pageRoom has the memory of pages that nobody needs: one binary after the other takes it.
+var pageRoom = sync.Pool{New: func() any { return new([pageSize]byte) }}
 
 func newPages(r io.ReaderAt, size int64) *pages {
 	return &pages{r: r, size: size, kept: make([]page, pageCount)}
 }
 
 // rest gives the memory back; the pages can still be used.
-func (p *pages) rest() { clear(p.kept) }
+func (p *pages) rest() {
+	for _, one := range p.kept {
+		if one.room != nil {
+			pageRoom.Put(one.room)
+		}
+	}
+	clear(p.kept)
+}
 
 // ReadAt is io.ReaderAt's, but not safe for concurrent use.
 func (p *pages) ReadAt(data []byte, off int64) (int, error) {
@@ -57,14 +69,14 @@ func (p *pages) page(number int64) ([]byte, error) {
 		return slot.data, nil
 	}
 	slot.number = 0
-	if slot.data == nil {
-		slot.data = make([]byte, pageSize)
+	if slot.room == nil {
+		slot.room = pageRoom.Get().(*[pageSize]byte)
 	}
 	size := min(pageSize, p.size-number*pageSize) // the last one may be shorter
 	if size <= 0 {
 		return nil, io.EOF
 	}
-	slot.data = slot.data[:pageSize][:size]
+	slot.data = slot.room[:size]
 	if n, err := p.r.ReadAt(slot.data, number*pageSize); n < len(slot.data) {
 		if err == nil || errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF

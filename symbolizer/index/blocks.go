@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"sync"
 )
 
 // maxAhead is how many blocks are read at once where they are asked for one after the
@@ -17,15 +18,22 @@ type section struct {
 	at   int64    // of the first block in the file
 	sums []uint32 // one a block
 
-	data  []byte // blocks from first up to first+count
-	first int
-	count int
-	ahead int // how many blocks to read next time
-	spare *spares
+	whole []byte // the file, if it is in memory; its blocks are then not copied
+
+	data   []byte // blocks from first up to first+count
+	first  int
+	count  int
+	ahead  int   // how many blocks to read next time
+	buffer *room // of data; nil if there is none
 }
 
-// spares are buffers of sections that rest.
-type spares struct{ free [][]byte }
+// room is a buffer that one section or file after the other takes.
+type room struct{ data []byte }
+
+var (
+	blockRoom = sync.Pool{New: func() any { return &room{make([]byte, maxAhead*blockSize)} }}
+	wholeRoom = sync.Pool{New: func() any { return &room{make([]byte, atOnce)} }}
+)
 
 // block returns a block of the section, checked. It is valid until another one is
 // asked for.
@@ -46,16 +54,9 @@ func (s *section) load(number int) ([]byte, error) {
 		s.ahead = 1
 	}
 	s.count = 0
-	if s.data == nil {
-		s.data = s.spare.take()
-	}
 	count := min(s.ahead, len(s.sums)-number)
-	data := s.data[:count*blockSize]
-	n, err := s.r.ReadAt(data, s.at+int64(number)*blockSize)
-	if n < len(data) {
-		if err == nil || errors.Is(err, io.EOF) {
-			err = ErrDamaged
-		}
+	data, err := s.read(s.at+int64(number)*blockSize, count*blockSize)
+	if err != nil {
 		return nil, fmt.Errorf("reading block %d: %w", number, err)
 	}
 	for i := range count {
@@ -63,30 +64,36 @@ func (s *section) load(number int) ([]byte, error) {
 			return nil, fmt.Errorf("the checksum of block %d differs: %w", number+i, ErrDamaged)
 		}
 	}
-	s.first, s.count = number, count
+	s.data, s.first, s.count = data, number, count
 	return data[:blockSize], nil
+}
+
+// read returns bytes of the file, which are valid until it is called again.
+func (s *section) read(at int64, size int) ([]byte, error) {
+	if s.whole != nil {
+		if at+int64(size) > int64(len(s.whole)) {
+			return nil, ErrDamaged
+		}
+		return s.whole[at:][:size], nil
+	}
+	if s.buffer == nil {
+		s.buffer = blockRoom.Get().(*room)
+	}
+	data := s.buffer.data[:size]
+	n, err := s.r.ReadAt(data, at)
+	if n < len(data) {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = ErrDamaged
+		}
+		return nil, err
+	}
+	return data, nil
 }
 
 // rest gives the blocks' memory back.
 func (s *section) rest() {
-	if s.data != nil {
-		s.spare.give(s.data)
+	if s.buffer != nil {
+		blockRoom.Put(s.buffer)
 	}
-	s.data, s.first, s.count = nil, 0, 0
-}
-
-func (s *spares) take() []byte {
-	if n := len(s.free); n > 0 {
-		data := s.free[n-1]
-		s.free = s.free[:n-1]
-		return data
-	}
-	return make([]byte, maxAhead*blockSize)
-}
-
-func (s *spares) give(data []byte) {
-	const sections = 7 // of one index
-	if len(s.free) < sections {
-		s.free = append(s.free, data)
-	}
+	s.whole, s.buffer, s.data, s.first, s.count = nil, nil, nil, 0, 0
 }

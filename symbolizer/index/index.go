@@ -1,7 +1,6 @@
 package index
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 type Index struct {
 	head
 	size   int64
-	r      io.ReaderAt
 	closer io.Closer // nil if the reader is not the index's own
 
 	rangeBlocks, functionBlocks section
@@ -26,6 +24,7 @@ type Index struct {
 
 	last  struct{ block, row int } // where the last address was found
 	files map[uint32]string        // that were asked for, by offset
+	whole *room                    // has the file; nil if it is not in memory
 	text  text                     // of the strings that were asked for
 }
 
@@ -59,7 +58,22 @@ func open(r io.ReaderAt, size int64) (*Index, error) {
 	if size < blockSize || size%blockSize != 0 || size > MaxImage {
 		return nil, fmt.Errorf("%d bytes: %w", size, ErrDamaged)
 	}
-	begin := make([]byte, min(size, atOnce))
+	buffer := wholeRoom.Get().(*room)
+	x, err := openFrom(r, size, buffer)
+	if err != nil || size > atOnce {
+		wholeRoom.Put(buffer)
+		return x, err
+	}
+	x.whole = buffer
+	for _, s := range x.parts() {
+		s.whole = buffer.data[:size]
+	}
+	return x, nil
+}
+
+// openFrom reads the beginning of a file, or all of it, into a buffer.
+func openFrom(r io.ReaderAt, size int64, buffer *room) (*Index, error) {
+	begin := buffer.data[:min(size, atOnce)]
 	if err := readFull(r, begin, 0); err != nil {
 		return nil, err
 	}
@@ -82,28 +96,17 @@ func open(r io.ReaderAt, size int64) (*Index, error) {
 	if err := h.decodeRest(whole[:h.size()], buildID, source); err != nil {
 		return nil, err
 	}
-	x := newIndex(h, r, size)
-	if size <= atOnce {
-		x.readFrom(bytes.NewReader(begin))
-	}
-	return x, nil
+	return newIndex(h, r, size), nil
 }
 
 // atOnce is how much of a file is read at first: most indexes are smaller than this,
 // and then stay in memory until they rest.
 const atOnce = 256 << 10
 
-// readFrom has all blocks read from r.
-func (x *Index) readFrom(r io.ReaderAt) {
-	for _, s := range x.parts() {
-		s.r = r
-	}
-}
-
 func newIndex(h head, r io.ReaderAt, size int64) *Index {
-	x := &Index{head: h, size: size, r: r, files: map[uint32]string{}}
+	x := &Index{head: h, size: size, files: map[uint32]string{}}
 	ranges, nodes, functions, strings := h.sections()
-	at, sums, spare := int64(h.size()), h.sums, &spares{}
+	at, sums := int64(h.size()), h.sums
 	for _, part := range []struct {
 		sections []*section
 		blocks   uint64
@@ -112,7 +115,7 @@ func newIndex(h head, r io.ReaderAt, size int64) *Index {
 		{[]*section{&x.systems, &x.names, &x.others}, strings},
 	} {
 		for _, s := range part.sections {
-			*s = section{r: r, at: at, sums: sums[:part.blocks], spare: spare}
+			*s = section{r: r, at: at, sums: sums[:part.blocks]}
 		}
 		at, sums = at+int64(part.blocks)*blockSize, sums[part.blocks:]
 	}
@@ -172,7 +175,10 @@ func (x *Index) Rest() {
 	for _, s := range x.parts() {
 		s.rest()
 	}
-	x.readFrom(x.r)
+	if x.whole != nil {
+		wholeRoom.Put(x.whole)
+		x.whole = nil
+	}
 	clear(x.files)
 	x.text = text{}
 }
