@@ -1,7 +1,6 @@
 package symbolizer
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,8 +23,8 @@ type indexed struct {
 	id     string // build ID
 
 	names   map[uint32]string // by number of the function: names that file lacks
-	saved   bool              // the folder has the file
-	put     bool              // it was put there with all names so far; file is nil until it is needed again
+	put     bool              // the folder has the index with all names so far; file is nil until it is needed again
+	counted bool              // what file takes was
 	partial bool              // the index is, or will be, of what was asked for only
 	large   bool              // it cannot be of all code
 	asked   int               // addresses, so far
@@ -74,16 +73,25 @@ func fileIdentity(r io.ReaderAt) (string, bool) {
 	return fmt.Sprintf("%d:%d changed %d.%09d, %d bytes", stat.Dev, stat.Ino, stat.Ctim.Sec, stat.Ctim.Nsec, stat.Size), true
 }
 
-// nameByIndex names what the index of a binary can name, and returns the locations
-// that must be looked up otherwise: all of them if there is none.
-func (s *Symbolizer) nameByIndex(ctx context.Context, l indexLookup, r binaryResolver, locations []*profile.Location) ([]*profile.Location, error) {
-	x := &r.binary.indexed
+// nameByIndex names what the index of a binary can name, or makes the index, and returns
+// the locations that must be looked up otherwise.
+func (s *Symbolizer) nameByIndex(ctx context.Context, l *lookup, r binaryResolver, locations []*profile.Location) ([]*profile.Location, error) {
+	b, x := r.binary, &r.binary.indexed
 	x.asked += len(locations)
-	if !s.openIndex(ctx, r) {
-		return locations, ctx.Err()
+	if s.config.Indexes == nil || x.source == "" {
+		return locations, nil
 	}
-	l.indexed = x
-	rest, err := l.name(ctx, r, locations)
+	s.openIndex(b)
+	whole := !x.large && (plain(b) || x.worthAll(r.mapping))
+	if x.file == nil && b.table == nil || x.file != nil && x.partial && whole {
+		return s.firstPass(ctx, l, r, locations, whole)
+	}
+	if x.file == nil {
+		return locations, nil
+	}
+	l.place(r, locations)
+	in := indexLookup{lookup: l, indexed: x}
+	rest, err := in.name(ctx)
 	x.file.Rest()
 	if errors.Is(err, index.ErrDamaged) {
 		// It is made anew the next time that the binary is opened.
@@ -93,48 +101,25 @@ func (s *Symbolizer) nameByIndex(ctx context.Context, l indexLookup, r binaryRes
 		x.drop()
 		return rest, ctx.Err()
 	}
-	x.save()
 	return rest, nil
 }
 
-// openIndex opens the index of a binary, or makes it, and reports whether there is
-// one.
-func (s *Symbolizer) openIndex(ctx context.Context, r binaryResolver) bool {
-	b, x := r.binary, &r.binary.indexed
-	if s.config.Indexes == nil || x.source == "" {
-		return false
+// openIndex opens the index of a binary, if there is one.
+func (s *Symbolizer) openIndex(b *loadedBinary) {
+	x := &b.indexed
+	if x.folder != nil && !(x.put && x.file == nil) {
+		return
 	}
-	if x.folder == nil || x.put && x.file == nil {
-		x.folder, x.id, x.names = s.config.Indexes, b.file.BuildID(), map[uint32]string{}
-		// One that cannot be read is made anew, and then replaces it.
-		if x.file, _ = x.folder.Get(x.id, x.source); x.file != nil {
-			x.saved, x.partial = true, x.file.Partial()
-			if !x.put { // else it was counted when it was made
-				b.grow(x.file.Memory())
-			}
-		}
+	x.folder, x.id, x.names = s.config.Indexes, b.file.BuildID(), map[uint32]string{}
+	// One that cannot be read is made anew, and then replaces it.
+	if x.file, _ = x.folder.Get(x.id, x.source); x.file == nil {
+		return
 	}
-	if x.file != nil && !(x.partial && !x.large && x.worthAll(r.mapping)) {
-		return true
+	x.partial = x.file.Partial()
+	if !x.counted {
+		x.counted = true
+		b.grow(x.file.Memory())
 	}
-	if x.partial = x.large || !plain(b) && !x.worthAll(r.mapping); x.partial {
-		return x.file != nil
-	}
-	whole, err := s.makeIndex(ctx, b)
-	if errors.Is(err, index.ErrTooLarge) {
-		x.partial, x.large = true, true
-		return x.file != nil
-	}
-	if err != nil {
-		x.source = "" // not to be tried again
-		return false
-	}
-	if x.file != nil {
-		x.file.Close()
-	}
-	x.file, x.saved, x.put, x.names = whole, false, false, map[uint32]string{}
-	b.grow(x.file.Memory())
-	return true
 }
 
 // plain tells whether all that a binary knows of its code is symbols, which are read
@@ -148,54 +133,6 @@ func plain(b *loadedBinary) bool {
 // its code costs less: looking one address up takes about as long as going through
 // five pieces of code of one line, which have about ten bytes.
 func (x *indexed) worthAll(m *profile.Mapping) bool { return uint64(x.asked)*5 >= (m.Limit-m.Start)/10 }
-
-// errNoIndex says that a binary cannot have an index.
-var errNoIndex = errors.New("no index can be made")
-
-// makeIndex makes the index of all code of a binary. A binary of which something could
-// not be read cannot have one: it is asked itself, so that it can tell what. The error
-// wraps index.ErrTooLarge if only some of the code can be indexed.
-func (s *Symbolizer) makeIndex(ctx context.Context, b *loadedBinary) (*index.Index, error) {
-	kept := len(b.scratches)
-	defer b.closeScratches(kept) // nothing is lost with them
-	table := b.open()
-	if table.Empty() || len(table.Problems()) > 0 {
-		return nil, errNoIndex
-	}
-	if n := table.Symbols(); n > s.config.MaxIndexed {
-		return nil, fmt.Errorf("%d symbols: %w", n, index.ErrTooLarge)
-	}
-	builder := index.Builder{MaxRanges: s.config.MaxIndexed}
-	count := 0
-	for r, err := range table.Ranges() {
-		if err == nil {
-			err = builder.Add(r)
-		}
-		if count++; count%4096 == 0 && err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	image, err := builder.Image(b.indexed.id, b.indexed.folder.Source(b.indexed.source))
-	if err != nil {
-		return nil, err
-	}
-	return index.Open(bytes.NewReader(image), int64(len(image)))
-}
-
-// save puts an index that was made into the folder, with the names that were asked
-// for, and gives its image in memory up: the file is opened when it is needed again.
-func (x *indexed) save() {
-	if x.saved || x.file == nil {
-		return
-	}
-	x.saved = true // or not at all: what fails once fails again
-	if x.put = x.write(); x.put {
-		x.file, x.names = nil, nil
-	}
-}
 
 // write writes the index with all names.
 func (x *indexed) write() bool {

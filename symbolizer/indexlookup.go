@@ -11,19 +11,26 @@ import (
 	"github.com/narrows-profiler/narrows/symbolizer/index"
 )
 
-// indexLookup names the locations of one mapping by an index.
-type indexLookup struct {
-	*indexed
+// A lookup names the locations of one mapping in the order of their addresses.
+type lookup struct {
 	namer *namer
 	stats *BinaryStatistics
 	room  *room
 
+	places    []lookedUp          // sorted by address
 	functions []*profile.Function // by number, as far as they were asked for
-	rest      []*profile.Location // of which the index does not know
 	stack     []index.Position
-	lines     []profile.Line // of the node looked up last
-	node      uint32
-	hasNode   bool
+	lines     []profile.Line // of the stack
+}
+
+// An indexLookup looks them up in an index.
+type indexLookup struct {
+	*lookup
+	*indexed
+
+	rest    []*profile.Location // of which the index does not know
+	node    uint32              // looked up last
+	hasNode bool
 }
 
 // room is memory that lookups take one after the other.
@@ -35,10 +42,9 @@ type lookedUp struct {
 	location *profile.Location
 }
 
-// name names locations in the order of their addresses, in which an index is read
-// fastest. It returns what the index does not know, and after an error what was not
-// looked up.
-func (l *indexLookup) name(ctx context.Context, r binaryResolver, locations []*profile.Location) ([]*profile.Location, error) {
+// place finds out what is to be looked up for locations, in the order of addresses, in
+// which an index is read fastest. Those that are not in the code have no names.
+func (l *lookup) place(r binaryResolver, locations []*profile.Location) {
 	l.room.places = slices.Grow(l.room.places[:0], len(locations))
 	places := l.room.places
 	var segment binary.Segment
@@ -56,8 +62,41 @@ func (l *indexLookup) name(ctx context.Context, r binaryResolver, locations []*p
 		places = append(places, lookedUp{segment.Address(offset), at})
 	}
 	l.room.sorted = slices.Grow(l.room.sorted[:0], len(places))[:len(places)]
-	places = sortByAddress(places, l.room.sorted)
-	for i, p := range places {
+	l.places = sortByAddress(places, l.room.sorted)
+}
+
+// setLines makes the lines of the stack.
+func (l *lookup) setLines(function func(id uint32) (*profile.Function, error)) error {
+	l.lines = l.lines[:0]
+	for _, at := range l.stack {
+		f, err := function(at.Function)
+		if err != nil {
+			return err
+		}
+		l.lines = append(l.lines, profile.Line{Function: f, Line: int64(at.Line)})
+	}
+	return nil
+}
+
+// share gives a location the lines of the stack.
+func (l *lookup) share(at *profile.Location) {
+	l.namer.share(at, l.lines)
+	l.stats.Named++
+	l.stats.Frames += len(l.lines)
+}
+
+// add makes a function of the profile. It is not looked for among those of other binaries:
+// that would take longer than all the rest.
+func (l *lookup) add(id uint32, f index.Function) *profile.Function {
+	made := l.namer.add(profile.Function{Name: f.Name, SystemName: f.SystemName, Filename: f.File, StartLine: int64(f.StartLine)})
+	l.functions[id] = made
+	return made
+}
+
+// name names the places. It returns what the index does not know, and after an error what
+// was not looked up.
+func (l *indexLookup) name(ctx context.Context) ([]*profile.Location, error) {
+	for i, p := range l.places {
 		err := error(nil)
 		if i%4096 == 0 {
 			err = ctx.Err()
@@ -66,7 +105,7 @@ func (l *indexLookup) name(ctx context.Context, r binaryResolver, locations []*p
 			err = l.one(p)
 		}
 		if err != nil {
-			for _, p := range places[i:] {
+			for _, p := range l.places[i:] {
 				l.rest = append(l.rest, p.location)
 			}
 			return l.rest, err
@@ -95,19 +134,12 @@ func (l *indexLookup) one(p lookedUp) error {
 		if l.stack, err = l.file.Stack(node, l.stack[:0]); err != nil {
 			return err
 		}
-		l.lines = l.lines[:0]
-		for _, at := range l.stack {
-			f, err := l.function(at.Function)
-			if err != nil {
-				return err
-			}
-			l.lines = append(l.lines, profile.Line{Function: f, Line: int64(at.Line)})
+		if err := l.setLines(l.function); err != nil {
+			return err
 		}
 		l.node, l.hasNode = node, true
 	}
-	l.namer.share(p.location, l.lines)
-	l.stats.Named++
-	l.stats.Frames += len(l.lines)
+	l.share(p.location)
 	return nil
 }
 
@@ -130,11 +162,7 @@ func (l *indexLookup) function(id uint32) (*profile.Function, error) {
 	if l.functions == nil {
 		l.functions = make([]*profile.Function, l.file.Functions())
 	}
-	// Not looked for among those of other binaries: that would take longer than all
-	// the rest.
-	made := l.namer.add(profile.Function{Name: f.Name, SystemName: f.SystemName, Filename: f.File, StartLine: int64(f.StartLine)})
-	l.functions[id] = made
-	return made, nil
+	return l.add(id, f), nil
 }
 
 // sortByAddress sorts by the bytes of the addresses, the least significant first, as

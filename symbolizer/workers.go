@@ -83,7 +83,7 @@ func (s *Symbolizer) name(ctx context.Context, g *mappingGroup, room *room) erro
 	if b, ok := r.(binaryResolver); ok {
 		defer s.cache.release(b.binary)
 		var err error
-		if unnamed, err = s.nameByIndex(ctx, indexLookup{namer: n, stats: stats, room: room}, b, unnamed); err != nil {
+		if unnamed, err = s.nameByIndex(ctx, &lookup{namer: n, stats: stats, room: room}, b, unnamed); err != nil {
 			return err
 		}
 	}

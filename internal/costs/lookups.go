@@ -93,7 +93,7 @@ func (b *bench) lookup(ctx context.Context, c corpus) (speed, error) {
 			if err != nil {
 				return speed{}, err
 			}
-			*step.to = append(*step.to, corpusAddresses/took.Seconds())
+			*step.to = append(*step.to, corpusAddresses/took.wall.Seconds())
 		}
 		took, err := findAll(ctx, c, dir)
 		if err != nil {
@@ -127,29 +127,41 @@ func (openFiles) Binary(m *profile.Mapping) (io.ReaderAt, int64, error) {
 	return f, info.Size(), nil
 }
 
+// spent is the time and the CPU time that something took.
+type spent struct{ wall, cpu time.Duration }
+
+// cpuUsed is the CPU time of this process.
+func cpuUsed() time.Duration {
+	var usage unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &usage) != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
 // nameAll names a profile of all addresses, several binaries at once, from opening the
 // first one to writing the last index.
-func nameAll(ctx context.Context, c corpus, dir string, workers int) (took time.Duration, err error) {
+func nameAll(ctx context.Context, c corpus, dir string, workers int) (took spent, err error) {
 	p := c.profile()
 	runtime.GC() // what was left before is not part of it
-	start := time.Now()
+	start, before := time.Now(), cpuUsed()
 	folder, err := index.OpenFolder(dir, "benchmark", 4<<30)
 	if err != nil {
-		return 0, err
+		return spent{}, err
 	}
 	defer func() { err = errors.Join(err, folder.Close()) }()
 	s := symbolizer.New(symbolizer.Config{Binaries: openFiles{}, Indexes: folder, MaxBinaries: corpusBinaries, MaxIndexed: 4_000_000, Workers: workers})
 	stats, err := s.Symbolize(ctx, p)
 	if err := errors.Join(err, s.Close()); err != nil {
-		return 0, err
+		return spent{}, err
 	}
-	took = time.Since(start)
+	took = spent{time.Since(start), cpuUsed() - before}
 	named := 0
 	for _, b := range stats.Binaries {
 		named += b.Named
 	}
 	if named < corpusAddresses*99/100 {
-		return 0, fmt.Errorf("only %d addresses were named", named)
+		return spent{}, fmt.Errorf("only %d addresses were named", named)
 	}
 	return took, nil
 }

@@ -7,8 +7,6 @@ import (
 	"runtime"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // BenchmarkNaming names a million addresses in 200 binaries of this machine, for a look
@@ -40,13 +38,12 @@ func benchmarkNaming(b *testing.B, c corpus, workers int, warm bool) {
 		}
 	}
 	for b.Loop() {
-		before := cpuUsed(b)
 		took, err := nameAll(b.Context(), c, dir, workers)
 		if err != nil {
 			b.Fatal(err)
 		}
-		total += took
-		used += cpuUsed(b) - before
+		total += took.wall
+		used += took.cpu
 		if !warm {
 			if err := os.RemoveAll(dir); err != nil {
 				b.Fatal(err)
@@ -55,12 +52,4 @@ func benchmarkNaming(b *testing.B, c corpus, workers int, warm bool) {
 	}
 	b.ReportMetric(float64(b.N)*corpusAddresses/total.Seconds(), "addresses/s")
 	b.ReportMetric(used.Seconds()/float64(b.N)*1e3, "CPU-ms/op")
-}
-
-func cpuUsed(b *testing.B) time.Duration {
-	var usage unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }

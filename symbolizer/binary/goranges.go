@@ -23,16 +23,25 @@ func (t *GoTable) Reach() (low, high uint64) {
 }
 
 // Ranges yields all code that a function covers, in order of address, such that
-// Frames answers the same at any address of a range. An error says that a function
+// Frames answers the same at any address of a range. Functions without wanted addresses
+// are left out. An error says that a function
 // could not be read and is left out; the next one follows, unless the table is such
 // that reading all of it would take too long.
-func (t *GoTable) Ranges() iter.Seq2[Range, error] {
+func (t *GoTable) Ranges(wanted func(low, high uint64) bool) iter.Seq2[Range, error] {
 	return func(yield func(Range, error) bool) {
 		steps := int(min(maxGoRangeSteps, goRangeStepsFewest+goRangeStepsPerByte*t.lines.size))
 		for i := range t.functions {
 			if steps <= 0 {
 				yield(Range{}, fmt.Errorf("reading Go functions: too many steps in line tables: %w", ErrMalformed))
 				return
+			}
+			f := t.functions[i]
+			end := t.end
+			if i+1 < len(t.functions) {
+				end = t.functions[i+1].entry
+			}
+			if !wanted(t.text+uint64(f.entry), t.text+uint64(end)) {
+				continue
 			}
 			steps--
 			t.remaining = min(maxGoSteps, steps)

@@ -162,7 +162,7 @@ func exercise(data []byte, addr uint64) int {
 			found += len(frames)
 		}
 		ranges := 0
-		for range table.Ranges() {
+		for range table.Ranges(func(low, high uint64) bool { return true }) {
 			if ranges++; ranges == 300 {
 				break
 			}

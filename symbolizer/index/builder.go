@@ -28,6 +28,9 @@ type Builder struct {
 	known     map[node]uint32
 	scopes    map[*elf.Scope]scope
 	last      lastRange
+
+	files map[uint32]string // that were asked for, by offset
+	made  text              // of the strings that were asked for
 }
 
 // A codeRange is code of one node.
@@ -62,13 +65,21 @@ func (b *Builder) Add(r elf.Range) error {
 	if r.High <= r.Low || r.Scope == nil {
 		return nil
 	}
-	b.begin()
-	n, err := b.leaf(r)
+	n, err := b.Node(r)
 	if err != nil {
 		return err
 	}
-	return b.add(r.Low, r.High, n)
+	return b.Cover(r.Low, r.High, n)
 }
+
+// Node returns the number of what a range has, for Cover. The error wraps ErrTooLarge.
+func (b *Builder) Node(r elf.Range) (uint32, error) {
+	b.begin()
+	return b.leaf(r)
+}
+
+// NobodysNode is the node of code that no function has.
+const NobodysNode = none
 
 func (b *Builder) begin() {
 	if b.strings == nil {
@@ -117,11 +128,11 @@ func (b *Builder) AddSpan(s Span) error {
 			return err
 		}
 	}
-	return b.add(s.Low, s.High, n)
+	return b.Cover(s.Low, s.High, n)
 }
 
-// add adds code of a node.
-func (b *Builder) add(low, high uint64, n uint32) error {
+// Cover adds code of a node, as Add does.
+func (b *Builder) Cover(low, high uint64, n uint32) error {
 	if last := len(b.ranges) - 1; last >= 0 && b.ranges[last].node == n && b.ranges[last].high == low {
 		b.ranges[last].high = high
 		return nil

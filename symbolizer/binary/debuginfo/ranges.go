@@ -11,8 +11,15 @@ import (
 // unit of compilation but not across units. An error says that a part of the
 // binary could not be read and is left out; the rest follows.
 func (t *Table) Ranges() iter.Seq2[Range, error] {
+	return t.RangesOf(func(low, high uint64) bool { return true })
+}
+
+// RangesOf yields those of Ranges in which there are wanted addresses. It does not read
+// what is known of other code. The ranges may reach into code of which more is known
+// than they say, so they are true only of addresses that are wanted.
+func (t *Table) RangesOf(wanted func(low, high uint64) bool) iter.Seq2[Range, error] {
 	return func(yield func(Range, error) bool) {
-		e := enumeration{table: t, yield: yield}
+		e := enumeration{table: t, yield: yield, wanted: wanted}
 		_ = e.golang() && e.dwarf() && e.rest()
 	}
 }
@@ -23,9 +30,10 @@ type span struct{ low, high uint64 }
 // An enumeration goes through the sources in the order in which Frames asks them,
 // and gives each what those before it left.
 type enumeration struct {
-	table *Table
-	yield func(Range, error) bool
-	taken []span // that have been yielded
+	table  *Table
+	yield  func(Range, error) bool
+	wanted func(low, high uint64) bool // whether there are wanted addresses
+	taken  []span                      // that have been yielded
 }
 
 func (e *enumeration) give(r Range) bool {
@@ -41,7 +49,7 @@ func (e *enumeration) golang() bool {
 	if e.table.golang == nil {
 		return true
 	}
-	for r, err := range e.table.golang.Ranges() {
+	for r, err := range e.table.golang.Ranges(e.wanted) {
 		if err != nil {
 			if !e.yield(Range{}, err) {
 				return false
@@ -63,9 +71,11 @@ func (e *enumeration) dwarf() bool {
 	if e.table.golang != nil {
 		goCode.low, goCode.high = e.table.golang.Reach()
 	}
-	within := func(low, high uint64) bool { return low >= goCode.low && high <= goCode.high }
+	wanted := func(low, high uint64) bool {
+		return (low < goCode.low || high > goCode.high) && e.wanted(low, high)
+	}
 	var open []Range // whose outermost function has no name
-	for r, err := range e.table.dwarf.Ranges(within) {
+	for r, err := range e.table.dwarf.Ranges(wanted) {
 		if err != nil {
 			if !e.yield(Range{}, err) {
 				return false
@@ -98,6 +108,9 @@ func (e *enumeration) rest() bool {
 	}
 	e.taken = join(e.taken)
 	for _, s := range e.table.stubs {
+		if !e.wanted(s.low, s.high) {
+			continue
+		}
 		for _, part := range without(s.span, e.taken) {
 			if !e.yield(Range{Low: part.low, High: part.high, Scope: s.scope}, nil) {
 				return false
@@ -114,6 +127,9 @@ func (e *enumeration) symbols(within span, taken []span, known Range) bool {
 		taken = join(taken)
 		var now []span
 		for r := range s.table.Ranges(within.low, within.high) {
+			if !e.wanted(r.Low, r.High) {
+				continue
+			}
 			parts := without(span{max(r.Low, within.low), min(r.High, within.high)}, taken)
 			if len(parts) == 0 {
 				continue

@@ -265,12 +265,12 @@ type Range struct {
 }
 
 // Ranges yields all code of which something is known, in ranges that do not
-// overlap; they ascend within a unit. Spans for which skip answers true are left
-// out, and units that have no others are not read. An error says that a unit could
-// not be read and is left out; the next one follows.
-func (d *Data) Ranges(skip func(low, high uint64) bool) iter.Seq2[Range, error] {
+// overlap; they ascend within a unit. Those in which nothing is wanted are left out,
+// and units that have no others are not read. An error says that a unit could not be
+// read and is left out; the next one follows.
+func (d *Data) Ranges(wanted func(low, high uint64) bool) iter.Seq2[Range, error] {
 	return func(yield func(Range, error) bool) {
-		byUnit := slices.DeleteFunc(slices.Clone(d.owned), func(c covered) bool { return skip(c.low, c.high) })
+		byUnit := slices.DeleteFunc(slices.Clone(d.owned), func(c covered) bool { return !wanted(c.low, c.high) })
 		slices.SortStableFunc(byUnit, func(a, b covered) int { return cmp.Compare(a.scope, b.scope) })
 		for len(byUnit) > 0 {
 			n := 1
@@ -278,7 +278,7 @@ func (d *Data) Ranges(skip func(low, high uint64) bool) iter.Seq2[Range, error] 
 				n++
 			}
 			u := &d.units[byUnit[0].scope]
-			if !d.unitRanges(u, byUnit[:n], yield) {
+			if !d.unitRanges(u, byUnit[:n], wanted, yield) {
 				return
 			}
 			byUnit = byUnit[n:]
@@ -287,7 +287,7 @@ func (d *Data) Ranges(skip func(low, high uint64) bool) iter.Seq2[Range, error] 
 }
 
 // unitRanges yields the ranges of one unit within the code that it owns.
-func (d *Data) unitRanges(u *unit, owned []covered, yield func(Range, error) bool) bool {
+func (d *Data) unitRanges(u *unit, owned []covered, wanted func(low, high uint64) bool, yield func(Range, error) bool) bool {
 	t, err := d.tree(u)
 	if err != nil {
 		return yield(Range{}, fmt.Errorf("reading debug information of the unit at %#x: %w", u.offset, err))
@@ -295,7 +295,7 @@ func (d *Data) unitRanges(u *unit, owned []covered, yield func(Range, error) boo
 	for _, o := range owned {
 		for at := o.low; at < o.high; {
 			scope, row, until := t.step(at, o.high)
-			if scope >= 0 || row >= 0 {
+			if (scope >= 0 || row >= 0) && wanted(at, until) {
 				answer, err := d.answer(t, scope, row)
 				if err != nil {
 					if !yield(Range{}, fmt.Errorf("reading debug information for %#x: %w", at, err)) {
