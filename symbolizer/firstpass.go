@@ -16,7 +16,7 @@ import (
 // addresses that are asked for.
 type firstPass struct {
 	*lookup
-	builder index.Builder
+	builder *index.Builder
 	at      int // in places: those before it lie before the last range that was looked for
 }
 
@@ -35,7 +35,8 @@ func (s *Symbolizer) firstPass(ctx context.Context, l *lookup, r binaryResolver,
 		whole, x.large = false, true
 	}
 	x.partial = !whole
-	p := firstPass{lookup: l, builder: index.Builder{MaxRanges: s.config.MaxIndexed, Partial: !whole}}
+	p := firstPass{lookup: l, builder: &l.room.builder}
+	p.builder.Reset(s.config.MaxIndexed, !whole)
 	p.place(r, locations)
 	err := p.name(ctx, table, whole)
 	if whole {
@@ -49,7 +50,7 @@ func (s *Symbolizer) firstPass(ctx context.Context, l *lookup, r binaryResolver,
 	case err != nil:
 		x.source = ""
 	default:
-		x.keep(&p.builder)
+		x.keep(p.builder)
 	}
 	return p.rest(), ctx.Err()
 }
@@ -197,7 +198,7 @@ func (x *indexed) keep(b *index.Builder) {
 	old := x.file
 	x.file, x.names = nil, nil
 	if x.put = x.folder.Put(x.id, image) == nil; !x.put {
-		x.file, _ = index.Open(bytes.NewReader(image), int64(len(image)))
+		x.file, _ = index.Open(bytes.NewReader(bytes.Clone(image)), int64(len(image)))
 		x.names = map[uint32]string{}
 	}
 	if old != nil {

@@ -34,7 +34,10 @@ type indexLookup struct {
 }
 
 // room is memory that lookups take one after the other.
-type room struct{ places, sorted []lookedUp }
+type room struct {
+	places, sorted []lookedUp
+	builder        index.Builder
+}
 
 // lookedUp is an address that is looked up for a location.
 type lookedUp struct {

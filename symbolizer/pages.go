@@ -8,7 +8,7 @@ import (
 
 const (
 	pageSize  = 64 << 10
-	pageCount = 32
+	pageCount = 128
 )
 
 // pages reads a file in pages and keeps those read last: naming reads each of a hundred
@@ -61,6 +61,19 @@ func (p *pages) ReadAt(data []byte, off int64) (int, error) {
 		done, off = done+n, off+int64(n)
 	}
 	return done, nil
+}
+
+// Peek returns bytes of the file from off on, as many as happen to be there. They are valid
+// until something else is read.
+func (p *pages) Peek(off int64) ([]byte, error) {
+	if off < 0 {
+		return nil, io.EOF
+	}
+	page, err := p.page(off / pageSize)
+	if err != nil || int(off%pageSize) >= len(page) {
+		return nil, err
+	}
+	return page[off%pageSize:], nil
 }
 
 func (p *pages) page(number int64) ([]byte, error) {

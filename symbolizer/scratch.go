@@ -28,6 +28,9 @@ func (s *scratch) Write(data []byte) (int, error) {
 // ReadAt is io.ReaderAt's, but not safe for concurrent use.
 func (s *scratch) ReadAt(data []byte, off int64) (int, error) { return s.pages.ReadAt(data, off) }
 
+// Peek is that of pages.
+func (s *scratch) Peek(off int64) ([]byte, error) { return s.pages.Peek(off) }
+
 var _ interface {
 	binary.Scratch
 	io.Closer

@@ -1,16 +1,21 @@
 package binary
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // The relocations that fill a slot of the global offset table with a function's
 // address, by e_machine, from the psABI supplements: R_X86_64_JUMP_SLOT, _GLOB_DAT
 // and _IRELATIVE, and those of R_AARCH64.
-var slotRelocations = map[uint16]struct{ jump, data, indirect uint32 }{
+var slotRelocations = map[uint16]slotKinds{
 	machineX86: {7, 6, 37}, machineARM64: {1026, 1025, 1032},
 }
+
+// slotKinds are the relocations of one machine.
+type slotKinds struct{ jump, data, indirect uint32 }
 
 const (
 	machineX86   = 62
@@ -19,7 +24,8 @@ const (
 	maxStubs = 1 << 20
 	// maxStub is the longest stub: 16 bytes on x86-64, on arm64 16, or 24 with
 	// branch protection.
-	maxStub = 24
+	maxStub      = 24
+	shortestStub = 8
 )
 
 // A Stub is a piece of the procedure linkage table: code that jumps to a function
@@ -40,14 +46,40 @@ type Stub struct {
 //
 // The error wraps ErrMalformed or is the reader's.
 func (f *File) Stubs() ([]Stub, error) {
-	slots, err := f.slots()
+	kinds, known := slotRelocations[f.machine]
+	if !known || !f.wide {
+		return nil, nil
+	}
+	found, err := f.jumps()
 	if err != nil {
 		return nil, fmt.Errorf("reading the procedure linkage table: %w", err)
 	}
-	if len(slots) == 0 {
+	if len(found) == 0 {
 		return nil, nil
 	}
+	if err := f.fillSlots(found, kinds); err != nil {
+		return nil, fmt.Errorf("reading the procedure linkage table: %w", err)
+	}
 	var stubs []Stub
+	for _, j := range found {
+		if j.filled {
+			stubs = append(stubs, j.Stub)
+		}
+	}
+	slices.SortStableFunc(stubs, func(a, b Stub) int { return cmp.Compare(a.Low, b.Low) })
+	return stubs, nil
+}
+
+// A jump is code that looks like a stub.
+type jump struct {
+	Stub
+	slot   uint64 // its address
+	filled bool   // a relocation fills it
+}
+
+// jumps finds the code that looks like stubs, in order of their slots.
+func (f *File) jumps() ([]jump, error) {
+	var found []jump
 	for _, s := range f.sections {
 		if s.kind == sectionNoBits || s.flags&sectionFlagExecute == 0 ||
 			s.name != ".plt" && s.name != ".plt.sec" && s.name != ".plt.got" {
@@ -64,56 +96,61 @@ func (f *File) Stubs() ([]Stub, error) {
 		if f.machine == machineARM64 {
 			find = findStubsARM64
 		}
+		if len(found)+len(code)/shortestStub > maxStubs {
+			return nil, fmt.Errorf("more than %d stubs: %w", maxStubs, ErrMalformed)
+		}
 		find(code, s, func(low, high, slot uint64) {
-			if target, ok := slots[slot]; ok {
-				stubs = append(stubs, Stub{s.addr + low, s.addr + high, target.name, target.resolver})
-			}
+			found = append(found, jump{Stub: Stub{Low: s.addr + low, High: s.addr + high}, slot: slot})
 		})
 	}
-	return stubs, nil
+	slices.SortStableFunc(found, func(a, b jump) int { return cmp.Compare(a.slot, b.slot) })
+	return found, nil
 }
 
-// A slotTarget is the function whose address the dynamic linker puts into a slot.
-type slotTarget struct {
-	name     string
-	resolver uint64
-}
-
-// slots returns what the dynamic linker puts into the global offset table.
-func (f *File) slots() (map[uint64]slotTarget, error) {
-	kinds, known := slotRelocations[f.machine]
-	if !known || !f.wide {
-		return nil, nil
-	}
-	slots := make(map[uint64]slotTarget)
+// fillSlots finds out what the dynamic linker puts into the slots. Most relocations of a
+// large library are of other data.
+func (f *File) fillSlots(found []jump, kinds slotKinds) error {
 	symbols, names, _ := f.symbolTable(sectionDynamicSymbolTable)
+	first, last := found[0].slot, found[len(found)-1].slot
+	fill := func(at, info, addend uint64) error {
+		kind := uint32(info)
+		if at < first || at > last || kind != kinds.jump && kind != kinds.data && kind != kinds.indirect {
+			return nil
+		}
+		i, ok := slices.BinarySearchFunc(found, at, func(j jump, at uint64) int { return cmp.Compare(j.slot, at) })
+		if !ok {
+			return nil
+		}
+		var name string
+		var resolver uint64
+		if kind == kinds.indirect {
+			resolver = addend
+		} else {
+			var err error
+			if name, err = f.symbolName(symbols, names, info>>32); err != nil {
+				return err
+			}
+		}
+		if name == "" && resolver == 0 {
+			return nil
+		}
+		found[i].Name, found[i].Resolver, found[i].filled = name, resolver, true
+		return nil
+	}
 	for _, s := range f.sections {
 		if s.kind != sectionRelocationsAddend || s.flags&sectionFlagAlloc == 0 {
 			continue
 		}
-		err := f.eachRelocation(s, func(at, info, addend uint64) error {
-			if len(slots) == maxStubs {
-				return fmt.Errorf("more than %d slots: %w", maxStubs, ErrMalformed)
-			}
-			switch uint32(info) {
-			case kinds.indirect:
-				if addend != 0 {
-					slots[at] = slotTarget{resolver: addend}
-				}
-			case kinds.jump, kinds.data:
-				name, err := f.symbolName(symbols, names, info>>32)
-				if err != nil || name == "" {
-					return err
-				}
-				slots[at] = slotTarget{name: name}
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
+		if err := f.eachRelocation(s, fill); err != nil {
+			return err
 		}
 	}
-	return slots, nil
+	for i := range found[1:] {
+		if found[i+1].slot == found[i].slot {
+			found[i+1].Name, found[i+1].Resolver, found[i+1].filled = found[i].Name, found[i].Resolver, found[i].filled
+		}
+	}
+	return nil
 }
 
 // eachRelocation reads the rows of a table of relocations with addends of a 64-bit

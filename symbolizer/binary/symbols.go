@@ -117,6 +117,9 @@ func (s *Symbols) Name(sym Symbol) (string, error) {
 // stringAt reads the NUL-terminated string at off within table. A string that
 // does not end within the table or within the limit is empty.
 func (f *File) stringAt(table section, off uint64) (string, error) {
+	if name, ok := f.peekString(table, off); ok {
+		return name, nil
+	}
 	var first [128]byte
 	for n := uint64(len(first)); ; n *= 8 {
 		if off >= table.size {
@@ -137,6 +140,29 @@ func (f *File) stringAt(table section, off uint64) (string, error) {
 			return "", nil
 		}
 	}
+}
+
+// A Peeker is a reader that has a part of its bytes in memory: Peek returns some from an
+// offset on, which are valid until something else is read.
+type Peeker interface {
+	Peek(off int64) ([]byte, error)
+}
+
+// peekString is stringAt where the whole string is in memory.
+func (f *File) peekString(table section, off uint64) (string, bool) {
+	p, ok := f.r.(Peeker)
+	if !ok || off >= table.size {
+		return "", false
+	}
+	data, err := p.Peek(int64(table.offset + off))
+	if err != nil {
+		return "", false
+	}
+	end := bytes.IndexByte(data[:min(uint64(len(data)), table.size-off)], 0)
+	if end < 0 || end > maxNameLength {
+		return "", false
+	}
+	return string(data[:end]), true
 }
 
 // HasSymbolTable reports whether the file has a .symtab, which lists all functions

@@ -21,7 +21,9 @@ type Builder struct {
 	ranges []codeRange
 	nodes  []node
 	rows   []functionRow
-	text   []byte // the strings as the file has them
+	text   []byte     // the strings as the file has them
+	starts []startRow // of the file
+	image  []byte
 
 	strings   map[string]uint32
 	functions map[functionRow]uint32
@@ -82,11 +84,15 @@ func (b *Builder) Node(r elf.Range) (uint32, error) {
 const NobodysNode = none
 
 func (b *Builder) begin() {
+	if len(b.text) > 0 {
+		return
+	}
+	b.text = append(b.text, 0)
 	if b.strings == nil {
-		b.strings, b.text = map[string]uint32{"": 0}, []byte{0}
-		b.functions, b.known = map[functionRow]uint32{}, map[node]uint32{}
+		b.strings, b.functions, b.known = map[string]uint32{}, map[functionRow]uint32{}, map[node]uint32{}
 		b.scopes = map[*elf.Scope]scope{}
 	}
+	b.strings[""] = 0
 }
 
 // A Span is code of one place, as an index has it: its frames, innermost first; none
@@ -294,15 +300,31 @@ func appendString(text *[]byte, s string) (uint32, error) {
 	return at, nil
 }
 
+// Reset forgets everything, but keeps memory for the next binary.
+func (b *Builder) Reset(maxRanges int, partial bool) {
+	const large = 1 << 14 // maps of more take longer to clear than to make anew
+	if len(b.known)+len(b.strings)+len(b.functions)+len(b.scopes)+len(b.files) > large {
+		b.strings, b.known, b.functions, b.scopes, b.files = nil, nil, nil, nil, nil
+	}
+	clear(b.strings)
+	clear(b.known)
+	clear(b.functions)
+	clear(b.scopes)
+	clear(b.files)
+	*b = Builder{
+		MaxRanges: maxRanges, Partial: partial, ranges: b.ranges[:0], nodes: b.nodes[:0], rows: b.rows[:0], text: b.text[:0],
+		starts: b.starts[:0], image: b.image[:0], strings: b.strings, functions: b.functions, known: b.known, scopes: b.scopes,
+		files: b.files, made: b.made,
+	}
+}
+
 // Image returns the content of the file for a binary of a build ID, made from the
-// source described. The Builder is spent. The error wraps ErrTooLarge.
+// source described. It is valid until the Builder is reset. The error wraps ErrTooLarge.
 func (b *Builder) Image(buildID, source string) ([]byte, error) {
 	if len(buildID)+len(source) > maxIdentity {
 		return nil, fmt.Errorf("an identity of %d bytes: %w", len(buildID)+len(source), ErrTooLarge)
 	}
-	if len(b.text) == 0 {
-		b.text = []byte{0}
-	}
+	b.begin()
 	rows, base, err := b.order()
 	if err != nil {
 		return nil, err
@@ -315,7 +337,7 @@ func (b *Builder) Image(buildID, source string) ([]byte, error) {
 	if total := h.size() + blockSize*h.blocks(); total > MaxImage {
 		return nil, fmt.Errorf("%d bytes, more than %d: %w", total, MaxImage, ErrTooLarge)
 	}
-	image := make([]byte, start, start+blockSize*int(h.blocks()))
+	image := slices.Grow(b.image[:0], start+blockSize*int(h.blocks()))[:start]
 	order := binary.LittleEndian
 	for i, r := range rows {
 		if i%rangesABlock == 0 {
@@ -335,8 +357,8 @@ func (b *Builder) Image(buildID, source string) ([]byte, error) {
 		image = f.append(image)
 	}
 	image = append(pad(image), b.text...)
-	*b = Builder{}
-	return h.finish(image, start), nil
+	b.image = h.finish(image, start)
+	return b.image, nil
 }
 
 // finish completes an image whose sections begin at start: with padding, and the
@@ -384,7 +406,8 @@ func (b *Builder) order() (rows []startRow, base uint64, err error) {
 		gap = unasked
 	}
 	base = b.ranges[0].low
-	rows = make([]startRow, 0, len(b.ranges)+len(b.ranges)/8+1)
+	rows = slices.Grow(b.starts[:0], len(b.ranges)+len(b.ranges)/8+1)
+	defer func() { b.starts = rows }()
 	end := base
 	for _, r := range b.ranges {
 		low := max(r.low, end)
