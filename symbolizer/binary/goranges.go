@@ -46,7 +46,7 @@ func (t *GoTable) Ranges(wanted func(low, high uint64) bool) iter.Seq2[Range, er
 			steps--
 			t.remaining = min(maxGoSteps, steps)
 			before := t.remaining
-			ranges, err := t.functionRanges(i)
+			ranges, err := t.functionRanges(i, wanted)
 			steps -= before - max(t.remaining, 0)
 			if err != nil && !yield(Range{}, fmt.Errorf("reading the Go function at %#x: %w", t.text+uint64(t.functions[i].entry), err)) {
 				return
@@ -76,7 +76,7 @@ type goBody struct {
 }
 
 // functionRanges decodes function i.
-func (t *GoTable) functionRanges(i int) ([]Range, error) {
+func (t *GoTable) functionRanges(i int, wanted func(low, high uint64) bool) ([]Range, error) {
 	fn, err := t.function(i)
 	if err != nil || fn.end <= fn.entry {
 		return nil, err
@@ -99,11 +99,16 @@ func (t *GoTable) functionRanges(i int) ([]Range, error) {
 	}
 	var ranges []Range
 	for at := fn.entry; at < end; {
-		r, until, err := b.at(at, end)
+		until := b.until(at, end)
+		if !wanted(t.text+uint64(at), t.text+uint64(until)) {
+			at = until
+			continue
+		}
+		r, err := b.at(at, until)
 		if err != nil {
 			return nil, err
 		}
-		if n := len(ranges); n > 0 && ranges[n-1].Scope == r.Scope && ranges[n-1].File == r.File && ranges[n-1].Line == r.Line {
+		if n := len(ranges); n > 0 && ranges[n-1].High == r.Low && ranges[n-1].Scope == r.Scope && ranges[n-1].File == r.File && ranges[n-1].Line == r.Line {
 			ranges[n-1].High = r.High
 		} else {
 			ranges = append(ranges, r)
@@ -158,15 +163,20 @@ func step(steps []goStep, pc, end uint32) (value int32, until uint32, ok bool) {
 	return steps[i].value, min(steps[i].until, end), true
 }
 
-// at returns the range that begins at pc.
-func (b *goBody) at(pc, end uint32) (Range, uint32, error) {
-	index, until, ok := step(b.inline, pc, end)
-	if !ok || b.record.inlineTree == goNoOffset {
-		index, until = -1, min(until, end)
+// until returns up to where everything is as at pc.
+func (b *goBody) until(pc, end uint32) uint32 {
+	for _, steps := range [][]goStep{b.inline, b.files, b.lines} {
+		_, end, _ = step(steps, pc, end)
 	}
-	_, fileUntil, _ := step(b.files, pc, end)
-	_, lineUntil, _ := step(b.lines, pc, end)
-	until = min(until, fileUntil, lineUntil)
+	return end
+}
+
+// at returns the range from pc up to until.
+func (b *goBody) at(pc, until uint32) (Range, error) {
+	index, _, ok := step(b.inline, pc, until)
+	if !ok || b.record.inlineTree == goNoOffset {
+		index = -1
+	}
 	r := Range{Low: b.table.text + uint64(pc), High: b.table.text + uint64(until)}
 	var err error
 	switch {
@@ -177,10 +187,10 @@ func (b *goBody) at(pc, end uint32) (Range, uint32, error) {
 		r.File, r.Line, err = b.position(pc)
 	}
 	if err != nil {
-		return Range{}, 0, err
+		return Range{}, err
 	}
 	r.Scope, err = b.scope(index, maxGoInlined)
-	return r, until, err
+	return r, err
 }
 
 // ownFile returns the file of the function itself, as GoTable.ownFile does.

@@ -27,7 +27,8 @@ type Builder struct {
 
 	strings   map[string]uint32
 	functions map[functionRow]uint32
-	known     map[node]uint32
+	known     *[1 << recentNodes]knownNode
+	round     uint32 // of Reset, from 1 on
 	scopes    map[*elf.Scope]scope
 	last      lastRange
 
@@ -43,6 +44,16 @@ type codeRange struct {
 
 // A node is a frame and what it was inlined into.
 type node struct{ function, line, caller uint32 }
+
+// A knownNode is a node that was made not long ago.
+type knownNode struct {
+	node
+	id  uint32
+	set uint32 // Builder.round at the time
+}
+
+// recentNodes is how many nodes are kept, as a power of two.
+const recentNodes = 13
 
 // A scope is what the Builder has made of one.
 type scope struct {
@@ -88,8 +99,9 @@ func (b *Builder) begin() {
 		return
 	}
 	b.text = append(b.text, 0)
+	b.round = max(b.round, 1)
 	if b.strings == nil {
-		b.strings, b.functions, b.known = map[string]uint32{}, map[functionRow]uint32{}, map[node]uint32{}
+		b.strings, b.functions = map[string]uint32{}, map[functionRow]uint32{}
 		b.scopes = map[*elf.Scope]scope{}
 	}
 	b.strings[""] = 0
@@ -254,16 +266,21 @@ func (b *Builder) row(row functionRow) (uint32, error) {
 	return id, nil
 }
 
+// node returns the number of a node. Those that are the same mostly follow soon.
 func (b *Builder) node(n node) (uint32, error) {
-	if id, ok := b.known[n]; ok {
-		return id, nil
+	if b.known == nil {
+		b.known = new([1 << recentNodes]knownNode)
+	}
+	recent := &b.known[((n.function*0x9e3779b1)^(n.line*0x85ebca6b)^(n.caller*0xc2b2ae35))*0x9e3779b1>>(32-recentNodes)]
+	if recent.set == b.round && recent.node == n {
+		return recent.id, nil
 	}
 	if len(b.nodes) >= maxRanges {
 		return 0, fmt.Errorf("more than %d nodes: %w", maxRanges, ErrTooLarge)
 	}
 	id := uint32(len(b.nodes))
 	b.nodes = append(b.nodes, n)
-	b.known[n] = id
+	*recent = knownNode{n, id, b.round}
 	return id, nil
 }
 
@@ -303,17 +320,16 @@ func appendString(text *[]byte, s string) (uint32, error) {
 // Reset forgets everything, but keeps memory for the next binary.
 func (b *Builder) Reset(maxRanges int, partial bool) {
 	const large = 1 << 14 // maps of more take longer to clear than to make anew
-	if len(b.known)+len(b.strings)+len(b.functions)+len(b.scopes)+len(b.files) > large {
-		b.strings, b.known, b.functions, b.scopes, b.files = nil, nil, nil, nil, nil
+	if len(b.strings)+len(b.functions)+len(b.scopes)+len(b.files) > large {
+		b.strings, b.functions, b.scopes, b.files = nil, nil, nil, nil
 	}
 	clear(b.strings)
-	clear(b.known)
 	clear(b.functions)
 	clear(b.scopes)
 	clear(b.files)
 	*b = Builder{
 		MaxRanges: maxRanges, Partial: partial, ranges: b.ranges[:0], nodes: b.nodes[:0], rows: b.rows[:0], text: b.text[:0],
-		starts: b.starts[:0], image: b.image[:0], strings: b.strings, functions: b.functions, known: b.known, scopes: b.scopes,
+		starts: b.starts[:0], image: b.image[:0], strings: b.strings, functions: b.functions, known: b.known, round: b.round + 1, scopes: b.scopes,
 		files: b.files, made: b.made,
 	}
 }

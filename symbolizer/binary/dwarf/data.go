@@ -292,9 +292,10 @@ func (d *Data) unitRanges(u *unit, owned []covered, wanted func(low, high uint64
 	if err != nil {
 		return yield(Range{}, fmt.Errorf("reading debug information of the unit at %#x: %w", u.offset, err))
 	}
+	steps := steps{tree: t}
 	for _, o := range owned {
 		for at := o.low; at < o.high; {
-			scope, row, until := t.step(at, o.high)
+			scope, row, until := steps.next(at, o.high)
 			if (scope >= 0 || row >= 0) && wanted(at, until) {
 				answer, err := d.answer(t, scope, row)
 				if err != nil {
@@ -309,35 +310,4 @@ func (d *Data) unitRanges(u *unit, owned []covered, wanted func(low, high uint64
 		}
 	}
 	return true
-}
-
-// step returns what holds at an address, and up to where, at most up to end.
-func (t *tree) step(at, end uint64) (scope int32, row int, until uint64) {
-	scope, row = -1, -1
-	i, _ := slices.BinarySearchFunc(t.spans, at, func(c covered, at uint64) int {
-		if c.high <= at {
-			return -1
-		}
-		return 1
-	})
-	if i < len(t.spans) {
-		if s := t.spans[i]; s.low <= at {
-			scope, end = s.scope, min(end, s.high)
-		} else {
-			end = min(end, s.low)
-		}
-	}
-	if t.lines != nil {
-		row = t.lines.at(at)
-		next, _ := slices.BinarySearchFunc(t.lines.rows, at, func(r lineRow, at uint64) int {
-			if r.addr <= at {
-				return -1
-			}
-			return 1
-		})
-		if next < len(t.lines.rows) {
-			end = min(end, t.lines.rows[next].addr)
-		}
-	}
-	return scope, row, end
 }

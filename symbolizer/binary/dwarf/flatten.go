@@ -2,7 +2,6 @@ package dwarf
 
 import (
 	"cmp"
-	"container/heap"
 	"slices"
 )
 
@@ -21,7 +20,7 @@ func flatten(spans []covered) []covered {
 		for len(active) > 0 && at < end {
 			top := active[0]
 			if top.high <= at {
-				heap.Pop(&active)
+				active.pop()
 				continue
 			}
 			high := min(top.high, end)
@@ -36,7 +35,7 @@ func flatten(spans []covered) []covered {
 	for _, s := range spans {
 		until(s.low)
 		at = s.low
-		heap.Push(&active, s)
+		active.push(s)
 	}
 	until(1<<64 - 1)
 	return slices.Clip(flat)
@@ -45,13 +44,37 @@ func flatten(spans []covered) []covered {
 // byScope is a heap with the highest scope on top.
 type byScope []covered
 
-func (h byScope) Len() int           { return len(h) }
-func (h byScope) Less(i, j int) bool { return h[i].scope > h[j].scope }
-func (h byScope) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *byScope) Push(x any)        { *h = append(*h, x.(covered)) }
-func (h *byScope) Pop() any {
-	old := *h
-	last := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return last
+func (h *byScope) push(c covered) {
+	all := append(*h, c)
+	*h = all
+	for i := len(all) - 1; i > 0; {
+		above := (i - 1) / 2
+		if all[above].scope >= all[i].scope {
+			return
+		}
+		all[above], all[i] = all[i], all[above]
+		i = above
+	}
+}
+
+func (h *byScope) pop() {
+	all := *h
+	last := len(all) - 1
+	all[0] = all[last]
+	all = all[:last]
+	*h = all
+	for i := 0; ; {
+		below := 2*i + 1
+		if below >= last {
+			return
+		}
+		if below+1 < last && all[below+1].scope > all[below].scope {
+			below++
+		}
+		if all[i].scope >= all[below].scope {
+			return
+		}
+		all[i], all[below] = all[below], all[i]
+		i = below
+	}
 }

@@ -255,6 +255,9 @@ func (d *Data) scope(t *tree, index int32) (*binary.Scope, error) {
 func (d *Data) visible(t *tree, index int32, file string, line int) (*binary.Scope, string, int, error) {
 	for range maxInlined {
 		s := t.scopes[index]
+		if named := t.named[index]; named != nil && (named.Function != "" || s.caller < 0) {
+			return named, file, line, nil
+		}
 		f, err := d.function(s.entry)
 		if err != nil {
 			return nil, "", 0, err
