@@ -44,6 +44,23 @@ type Contents struct {
 	Held int
 }
 
+// A part is a section that is read from the file.
+type part struct {
+	*io.SectionReader
+	file io.ReaderAt
+}
+
+// Peek is that of a Peeker. It answers nothing where the file is none.
+func (p part) Peek(off int64) ([]byte, error) {
+	file, ok := p.file.(Peeker)
+	_, begin, size := p.Outer()
+	if !ok || off < 0 || off >= size {
+		return nil, nil
+	}
+	data, err := file.Peek(begin + off)
+	return data[:min(int64(len(data)), size-off)], err
+}
+
 // A Scratch takes a decompressed section, from its first byte to its last, and gives it
 // back piece by piece.
 type Scratch interface {
@@ -74,7 +91,7 @@ func (f *File) WithScratch(create func() (Scratch, error)) *File {
 func (f *File) Contents(name string, maxHeld int) (Contents, error) {
 	if s, ok := f.section(name); ok {
 		if s.flags&sectionFlagCompressed == 0 {
-			return Contents{ReaderAt: io.NewSectionReader(f.r, int64(s.offset), int64(s.size)), Size: s.size, Addr: s.addr}, nil
+			return Contents{ReaderAt: part{io.NewSectionReader(f.r, int64(s.offset), int64(s.size)), f.r}, Size: s.size, Addr: s.addr}, nil
 		}
 		return f.decompress(s, maxHeld)
 	}

@@ -7,6 +7,7 @@ type symbols struct {
 	table  *binary.Symbols
 	scopes map[binary.Symbol]*Scope // nil for one without a name
 	names  int                      // bytes of names
+	room   []Scope                  // for scopes that nobody keeps for long
 }
 
 func newSymbols(table *binary.Symbols) *symbols {
@@ -33,10 +34,21 @@ func (s *symbols) scope(symbol binary.Symbol) (*Scope, error) {
 // scopeOf returns the symbol of a range as a function. It keeps only those that have
 // several ranges: all symbols of a large program would take much memory.
 func (s *symbols) scopeOf(r binary.SymbolRange) (*Scope, error) {
-	if r.Low == r.Symbol.Start && r.High == r.Symbol.End {
-		return s.newScope(r.Symbol)
+	if r.Low != r.Symbol.Start || r.High != r.Symbol.End {
+		return s.scope(r.Symbol)
 	}
-	return s.scope(r.Symbol)
+	name, err := s.table.Name(r.Symbol)
+	if err != nil || name == "" {
+		return nil, err
+	}
+	if len(s.room) == 0 {
+		const together = 64
+		s.room = make([]Scope, together)
+	}
+	scope := &s.room[0]
+	s.room = s.room[1:]
+	scope.Function, scope.Source = name, Symbol
+	return scope, nil
 }
 
 func (s *symbols) newScope(symbol binary.Symbol) (*Scope, error) {

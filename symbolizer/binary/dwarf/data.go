@@ -34,6 +34,7 @@ type Data struct {
 	use            uint64 // counts uses of trees
 	loaded         *unit  // whose bytes are kept
 	bytes          []byte
+	room           struct{ list, lines []byte } // for what is read at a time
 
 	supplement *Data // nil if there is none
 
@@ -162,7 +163,7 @@ func (d *Data) Memory() int {
 	if d.supplement != nil {
 		n = d.supplement.Memory()
 	}
-	return n + d.sections.held + d.tablesMemory + d.functionMemory + d.treesMemory + len(d.bytes) + cap(d.units)*256 + cap(d.owned)*24
+	return n + d.sections.held + d.tablesMemory + d.functionMemory + d.treesMemory + cap(d.bytes) + cap(d.room.lines) + cap(d.units)*256 + cap(d.owned)*24
 }
 
 func (k *kept) memory() int {

@@ -42,7 +42,7 @@ func (d *Data) lineProgram(u *unit) (*lineProgram, error) {
 	if c.bad || length > uint64(d.maxMemory) {
 		return nil, errTooLarge("the line table at %#x, of %d bytes", at, length)
 	}
-	data, err := d.sections.read(sectionLine, at+uint64(c.at), length)
+	data, err := d.sections.readTo(&d.room.lines, sectionLine, at+uint64(c.at), length)
 	if err != nil {
 		return nil, err
 	}

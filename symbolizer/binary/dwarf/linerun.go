@@ -144,6 +144,9 @@ func byAddress(a, b lineRow) int { return cmp.Compare(a.addr, b.addr) }
 // sorted joins the sequences. Where two overlap, the one that begins first is it,
 // up to its end.
 func (r *runner) sorted() []lineRow {
+	if len(r.sequences) == 1 {
+		return r.sequences[0]
+	}
 	slices.SortStableFunc(r.sequences, func(a, b []lineRow) int { return byAddress(a[0], b[0]) })
 	all := make([]lineRow, 0, r.total)
 	until := uint64(0)

@@ -153,10 +153,10 @@ func (d *Data) unitBytes(u *unit) ([]byte, error) {
 	if size > uint64(d.maxMemory) {
 		return nil, errTooLarge("the unit at %#x, of %d bytes", u.offset, size)
 	}
-	d.loaded, d.bytes = nil, nil
-	data, err := d.sections.read(sectionInfo, u.offset, size)
+	d.loaded = nil
+	data, err := d.sections.readTo(&d.bytes, sectionInfo, u.offset, size)
 	if err == nil {
-		d.loaded, d.bytes = u, data
+		d.loaded = u
 	}
 	return data, err
 }

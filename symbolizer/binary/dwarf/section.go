@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
 )
@@ -52,6 +53,12 @@ func (s *sections) open(id sectionID) (binary.Contents, error) {
 
 // read returns n bytes of a section at off. The caller bounds n.
 func (s *sections) read(id sectionID, off, n uint64) ([]byte, error) {
+	var data []byte
+	return s.readTo(&data, id, off, n)
+}
+
+// readTo is read into a buffer, which grows if it must.
+func (s *sections) readTo(buffer *[]byte, id sectionID, off, n uint64) ([]byte, error) {
 	body, err := s.open(id)
 	if err != nil {
 		return nil, err
@@ -59,12 +66,12 @@ func (s *sections) read(id sectionID, off, n uint64) ([]byte, error) {
 	if off > body.Size || n > body.Size-off {
 		return nil, fmt.Errorf("%d bytes at %#x of the %d of %s: %w", n, off, body.Size, sectionNames[id], binary.ErrMalformed)
 	}
-	data := make([]byte, n)
-	return data, readFull(body, data, off)
+	*buffer = slices.Grow((*buffer)[:0], int(n))[:n]
+	return *buffer, readFull(body, *buffer, off)
 }
 
-// upTo returns n bytes of a section at off, or as many as there are.
-func (s *sections) upTo(id sectionID, off, n uint64) ([]byte, error) {
+// upToIn is upTo into a buffer.
+func (s *sections) upToIn(buffer *[]byte, id sectionID, off, n uint64) ([]byte, error) {
 	body, err := s.open(id)
 	if err != nil {
 		return nil, err
@@ -72,7 +79,13 @@ func (s *sections) upTo(id sectionID, off, n uint64) ([]byte, error) {
 	if off >= body.Size {
 		return nil, fmt.Errorf("offset %#x of the %d bytes of %s: %w", off, body.Size, sectionNames[id], binary.ErrMalformed)
 	}
-	return s.read(id, off, min(n, body.Size-off))
+	return s.readTo(buffer, id, off, min(n, body.Size-off))
+}
+
+// upTo returns n bytes of a section at off, or as many as there are.
+func (s *sections) upTo(id sectionID, off, n uint64) ([]byte, error) {
+	var data []byte
+	return s.upToIn(&data, id, off, n)
 }
 
 func readFull(r io.ReaderAt, data []byte, off uint64) error {
@@ -89,11 +102,17 @@ func readFull(r io.ReaderAt, data []byte, off uint64) error {
 // text reads the string at off of a section of strings. One that does not end, or
 // is longer than any name, is empty.
 func (s *sections) text(id sectionID, off uint64) (string, error) {
-	var first [128]byte
 	body, err := s.open(id)
 	if err != nil {
 		return "", err
 	}
+	if peeker, ok := body.ReaderAt.(binary.Peeker); ok && off < body.Size {
+		data, err := peeker.Peek(int64(off))
+		if end := bytes.IndexByte(data, 0); err == nil && end >= 0 && end <= maxName {
+			return string(data[:end]), nil
+		}
+	}
+	var first [128]byte
 	for n := uint64(len(first)); off < body.Size; n *= 8 {
 		data := first[:]
 		if n > uint64(len(first)) {
