@@ -21,11 +21,10 @@ func (b *bench) lookupPeers(ctx context.Context) error {
 		return err
 	}
 	for _, c := range all {
-		ours, err := b.lookup(ctx, c)
-		if err != nil {
+		if err := b.lookupBesideLLVM(ctx, c); err != nil {
 			return err
 		}
-		for _, peer := range []func(context.Context, corpus) (string, Estimate, error){b.llvmSymbolizer, b.llvmFromDisk, b.addr2line, b.perfScript} {
+		for _, peer := range []func(context.Context, corpus) (string, Estimate, error){b.addr2line, b.perfScript} {
 			name, theirs, err := peer(ctx, c)
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -35,16 +34,74 @@ func (b *bench) lookupPeers(ctx context.Context) error {
 				continue
 			}
 			b.table.add(c.what()+": "+name, "addresses/s", theirs)
-			for _, mode := range []struct {
-				name string
-				ours Estimate
-			}{{"the first time", ours.first}, {"page cache emptied", ours.fromDisk}, {"warm", ours.warm}, {"open indexes alone", ours.index}} {
-				b.table.add(fmt.Sprintf("the same by narrows, %s, against %s", mode.name, name), "times as fast",
-					Estimate{Median: mode.ours.Median / theirs.Median, N: theirs.N})
-			}
 		}
 	}
 	return nil
+}
+
+// lookupBesideLLVM has Narrows and llvm-symbolizer name the same addresses in turn.
+// llvm-symbolizer keeps nothing for the next time and uses one CPU; Narrows uses all.
+func (b *bench) lookupBesideLLVM(ctx context.Context, c corpus) error {
+	llvm, err := newLLVM(c)
+	if err != nil {
+		b.table.skip(c.what()+": llvm-symbolizer", err)
+		_, err := b.lookup(ctx, c, func() error { return nil })
+		return err
+	}
+	var warm, fromDisk, cpu []float64
+	ours, err := b.lookup(ctx, c, func() error {
+		took, err := llvm.run(ctx)
+		if err != nil {
+			return err
+		}
+		warm = append(warm, corpusAddresses/took.wall.Seconds())
+		cpu = append(cpu, took.cpu.Seconds()*1e3)
+		if err := dropCaches(); err != nil {
+			return err
+		}
+		if took, err = llvm.run(ctx); err != nil {
+			return err
+		}
+		fromDisk = append(fromDisk, corpusAddresses/took.wall.Seconds())
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	b.table.add(c.what()+": "+llvm.name+", on one CPU", "addresses/s", Median(warm))
+	b.table.add(c.what()+": "+llvm.name+", page cache emptied", "addresses/s", Median(fromDisk))
+	b.table.add(c.what()+": "+llvm.name+": CPU time", "ms", Median(cpu))
+	for _, pair := range []struct {
+		name         string
+		ours, theirs []float64
+	}{
+		{"the first time", ours.first, warm}, {"page cache emptied", ours.fromDisk, fromDisk}, {"warm", ours.warm, warm},
+		{"the first time, by CPU time", inverse(ours.firstCPU), inverse(cpu)}, {"warm, by CPU time", inverse(ours.warmCPU), inverse(cpu)},
+	} {
+		b.table.add(fmt.Sprintf("%s: narrows against %s, %s", c.what(), llvm.name, pair.name), "times as fast", Median(ratios(pair.ours, pair.theirs)))
+	}
+	same, compared, err := llvm.agreement(ctx, c)
+	if err != nil {
+		return err
+	}
+	b.table.add(c.what()+": of a sample, named as by "+llvm.name, "%", Estimate{Median: 100 * float64(same) / float64(compared), N: compared})
+	return nil
+}
+
+func inverse(values []float64) []float64 {
+	inverse := make([]float64, len(values))
+	for i, v := range values {
+		inverse[i] = 1 / v
+	}
+	return inverse
+}
+
+func ratios(a, b []float64) []float64 {
+	ratios := make([]float64, len(a))
+	for i := range a {
+		ratios[i] = a[i] / b[i]
+	}
+	return ratios
 }
 
 // lookTool finds a program under one of its names.
@@ -58,48 +115,6 @@ func lookTool(names ...string) (string, error) {
 		failures = append(failures, err)
 	}
 	return "", errors.Join(failures...)
-}
-
-// llvmSymbolizer times llvm-symbolizer with all files in the page cache.
-func (b *bench) llvmSymbolizer(ctx context.Context, c corpus) (string, Estimate, error) {
-	return llvmSymbolizer(ctx, c, func() error { return nil })
-}
-
-// llvmFromDisk times llvm-symbolizer with none there.
-func (b *bench) llvmFromDisk(ctx context.Context, c corpus) (string, Estimate, error) {
-	name, theirs, err := llvmSymbolizer(ctx, c, dropCaches)
-	return name + ", page cache emptied", theirs, err
-}
-
-// llvmSymbolizer times llvm-symbolizer, with its defaults: names demangled, inlined
-// functions, lines.
-func llvmSymbolizer(ctx context.Context, c corpus, prepare func() error) (string, Estimate, error) {
-	path, err := lookTool("llvm-symbolizer", "llvm-symbolizer-22", "llvm-symbolizer-21", "llvm-symbolizer-20", "llvm-symbolizer-19", "llvm-symbolizer-18", "llvm-symbolizer-17", "llvm-symbolizer-16", "llvm-symbolizer-15", "llvm-symbolizer-14")
-	if err != nil {
-		return "llvm-symbolizer", Estimate{}, err
-	}
-	name := filepath.Base(path)
-	var input bytes.Buffer
-	for _, one := range c.binaries {
-		for _, at := range one.addresses {
-			fmt.Fprintf(&input, "%q %#x\n", one.path, at)
-		}
-	}
-	var speeds []float64
-	for range repetitions {
-		if err := prepare(); err != nil {
-			return name, Estimate{}, err
-		}
-		cmd := exec.CommandContext(ctx, path)
-		cmd.Stdin = bytes.NewReader(input.Bytes())
-		cmd.Stdout = io.Discard
-		took, err := timed(cmd)
-		if err != nil {
-			return name, Estimate{}, err
-		}
-		speeds = append(speeds, corpusAddresses/took.Seconds())
-	}
-	return name, Median(speeds), nil
 }
 
 // slowAddresses is how many addresses of each binary the tools get that would take

@@ -56,16 +56,20 @@ func (b *bench) lookups(ctx context.Context) error {
 		return err
 	}
 	for _, c := range all {
-		if _, err := b.lookup(ctx, c); err != nil {
+		if _, err := b.lookup(ctx, c, func() error { return nil }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// speed is addresses a second: without any index, with indexes on a disk of which
-// nothing is in memory, with indexes in the page cache, and of lookups alone.
-type speed struct{ first, fromDisk, warm, index Estimate }
+// speeds are addresses a second, by round: without any index, with indexes on a disk of
+// which nothing is in memory, with indexes in the page cache, and of lookups alone. The
+// first time includes making the indexes and writing them.
+type speeds struct {
+	first, fromDisk, warm, index []float64
+	firstCPU, warmCPU            []float64 // CPU milliseconds, of all threads
+}
 
 // dropCaches has the kernel forget what it keeps of files.
 func dropCaches() error {
@@ -76,40 +80,52 @@ func dropCaches() error {
 	return nil
 }
 
-func (b *bench) lookup(ctx context.Context, c corpus) (speed, error) {
-	var first, fromDisk, warm, alone []float64
+// lookup names in rounds. Each has beside at its end.
+func (b *bench) lookup(ctx context.Context, c corpus, beside func() error) (s speeds, err error) {
+	workers := runtime.GOMAXPROCS(0)
+	dir := filepath.Join(b.config.Dir, "indexes")
 	for range repetitions {
-		dir := filepath.Join(b.config.Dir, "indexes")
-		for _, step := range []struct {
-			to      *[]float64
-			dropped bool
-		}{{&first, false}, {&fromDisk, true}, {&warm, false}} {
-			if step.dropped {
-				if err := dropCaches(); err != nil {
-					return speed{}, err
-				}
-			}
-			took, err := nameAll(ctx, c, dir, runtime.GOMAXPROCS(0))
-			if err != nil {
-				return speed{}, err
-			}
-			*step.to = append(*step.to, corpusAddresses/took.wall.Seconds())
+		if err := b.lookupOnce(ctx, c, dir, workers, &s); err != nil {
+			return speeds{}, err
 		}
-		took, err := findAll(ctx, c, dir)
-		if err != nil {
-			return speed{}, err
-		}
-		alone = append(alone, corpusAddresses/took.Seconds())
-		if err := os.RemoveAll(dir); err != nil {
-			return speed{}, err
+		if err := errors.Join(os.RemoveAll(dir), beside()); err != nil {
+			return speeds{}, err
 		}
 	}
-	s := speed{Median(first), Median(fromDisk), Median(warm), Median(alone)}
-	b.table.add(c.what()+": a whole profile, the first time (no index yet)", "addresses/s", s.first)
-	b.table.add(c.what()+": a whole profile, page cache emptied (indexes on disk)", "addresses/s", s.fromDisk)
-	b.table.add(c.what()+": a whole profile, warm (indexes in the page cache)", "addresses/s", s.warm)
-	b.table.add(c.what()+": looking them up in open indexes alone, on one CPU", "addresses/s", s.index)
+	by := fmt.Sprintf(" on %d CPUs", workers)
+	b.table.add(c.what()+by+", the first time (no index yet; made and written too)", "addresses/s", Median(s.first))
+	b.table.add(c.what()+by+", page cache emptied (indexes on disk)", "addresses/s", Median(s.fromDisk))
+	b.table.add(c.what()+by+", warm (indexes in the page cache)", "addresses/s", Median(s.warm))
+	b.table.add(c.what()+": looking them up in open indexes alone, on one CPU", "addresses/s", Median(s.index))
+	b.table.add(c.what()+", the first time: CPU time", "ms", Median(s.firstCPU))
+	b.table.add(c.what()+", warm: CPU time", "ms", Median(s.warmCPU))
 	return s, nil
+}
+
+func (b *bench) lookupOnce(ctx context.Context, c corpus, dir string, workers int, s *speeds) error {
+	var unused []float64
+	for _, step := range []struct {
+		to, cpu *[]float64
+		dropped bool
+	}{{&s.first, &s.firstCPU, false}, {&s.fromDisk, &unused, true}, {&s.warm, &s.warmCPU, false}} {
+		if step.dropped {
+			if err := dropCaches(); err != nil {
+				return err
+			}
+		}
+		took, err := nameAll(ctx, c, dir, workers)
+		if err != nil {
+			return err
+		}
+		*step.to = append(*step.to, corpusAddresses/took.wall.Seconds())
+		*step.cpu = append(*step.cpu, took.cpu.Seconds()*1e3)
+	}
+	took, err := findAll(ctx, c, dir)
+	if err != nil {
+		return err
+	}
+	s.index = append(s.index, corpusAddresses/took.Seconds())
+	return nil
 }
 
 // openFiles opens mapped files by their paths.

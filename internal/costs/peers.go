@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 )
 
@@ -15,26 +16,33 @@ func Peers(ctx context.Context, config Config) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.progress("measuring naming beside other tools")
-	if err := b.lookupPeers(ctx); err != nil {
-		return nil, fmt.Errorf("measuring naming beside other tools: %w", err)
-	}
-	b.progress("comparing waits with other tools")
-	if err := b.waitPeers(ctx); err != nil {
-		return nil, fmt.Errorf("comparing waits with other tools: %w", err)
-	}
-	perf, err := FindPerf(ctx, usualFrequency, config.Dir)
-	if err != nil {
-		b.table.skip("perf", err)
-		return b.table, nil
-	}
-	b.progress("measuring the CPU time of both tools")
-	if err := b.sameSeconds(ctx, perf); err != nil {
-		return nil, fmt.Errorf("measuring the CPU time of both tools: %w", err)
-	}
-	b.progress("measuring the slowdown of a busy machine")
-	if err := b.slowdowns(ctx, []Condition{Bare{}, b.narrows(usualFrequency), perf}); err != nil {
-		return nil, fmt.Errorf("measuring the slowdown of a busy machine: %w", err)
+	var perf Perf
+	var missing error
+	for _, step := range []struct {
+		what string
+		perf bool
+		take func(context.Context) error
+	}{
+		{"naming beside other tools", false, b.lookupPeers},
+		{"waits beside other tools", false, b.waitPeers},
+		{"the CPU time of both tools", true, func(ctx context.Context) error { return b.sameSeconds(ctx, perf) }},
+		{"the slowdown of a busy machine", true, func(ctx context.Context) error {
+			return b.slowdowns(ctx, []Condition{Bare{}, b.narrows(usualFrequency), perf})
+		}},
+	} {
+		if !strings.Contains(step.what, config.Only) || missing != nil {
+			continue
+		}
+		if step.perf && perf == (Perf{}) {
+			if perf, missing = FindPerf(ctx, usualFrequency, config.Dir); missing != nil {
+				b.table.skip("perf", missing)
+				continue
+			}
+		}
+		b.progress("measuring %s", step.what)
+		if err := step.take(ctx); err != nil {
+			return nil, fmt.Errorf("measuring %s: %w", step.what, err)
+		}
 	}
 	return b.table, nil
 }

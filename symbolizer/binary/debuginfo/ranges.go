@@ -37,6 +37,9 @@ type enumeration struct {
 }
 
 func (e *enumeration) give(r Range) bool {
+	if !e.wanted(r.Low, r.High) {
+		return true
+	}
 	if n := len(e.taken); n > 0 && e.taken[n-1].high == r.Low {
 		e.taken[n-1].high = r.High
 	} else {
@@ -108,11 +111,8 @@ func (e *enumeration) rest() bool {
 	}
 	e.taken = join(e.taken)
 	for _, s := range e.table.stubs {
-		if !e.wanted(s.low, s.high) {
-			continue
-		}
 		for _, part := range without(s.span, e.taken) {
-			if !e.yield(Range{Low: part.low, High: part.high, Scope: s.scope}, nil) {
+			if e.wanted(part.low, part.high) && !e.yield(Range{Low: part.low, High: part.high, Scope: s.scope}, nil) {
 				return false
 			}
 		}

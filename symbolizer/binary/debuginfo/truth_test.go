@@ -203,6 +203,48 @@ func checkRanges(t testing.TB, table *debuginfo.Table, addresses []uint64) {
 			t.Errorf("%#x: the range has %s, Frames %s", addr, stack(got), stack(want))
 		}
 	}
+	checkRangesOf(t, table, addresses)
+}
+
+// checkRangesOf checks that each wanted address is in one range that answers as Frames
+// does, or in none if Frames has none.
+func checkRangesOf(t testing.TB, table *debuginfo.Table, addresses []uint64) {
+	t.Helper()
+	for _, every := range []int{1, 10, 500} {
+		var wanted []uint64
+		for i := 0; i < len(addresses); i += every {
+			wanted = append(wanted, addresses[i])
+		}
+		slices.Sort(wanted)
+		wanted = slices.Compact(wanted)
+		within := func(low, high uint64) []uint64 {
+			from, _ := slices.BinarySearch(wanted, low)
+			to, _ := slices.BinarySearch(wanted, high)
+			return wanted[from:max(from, to)]
+		}
+		got := map[uint64][]debuginfo.Frame{}
+		for r, err := range table.RangesOf(func(low, high uint64) bool { return len(within(low, high)) > 0 }) {
+			if err != nil {
+				t.Errorf("RangesOf: %v", err)
+				continue
+			}
+			inside := within(r.Low, r.High)
+			if len(inside) == 0 {
+				t.Errorf("a range in which nothing is wanted: %+v", r)
+			}
+			for _, addr := range inside {
+				if got[addr] != nil {
+					t.Errorf("%#x is in two ranges", addr)
+				}
+				got[addr] = r.Frames()
+			}
+		}
+		for _, addr := range wanted {
+			if want, err := table.Frames(addr); err != nil || !slices.Equal(got[addr], want) {
+				t.Errorf("%#x, one of %d: the range has %s, Frames %s, %v", addr, len(wanted), stack(got[addr]), stack(want), err)
+			}
+		}
+	}
 }
 
 // systemLibrary returns a library of this host and its separate debug file, or skips
