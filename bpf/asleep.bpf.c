@@ -148,18 +148,24 @@ static __always_inline void look_for_owner(struct task_struct *task, struct thre
 }
 
 /* Finds out for which futex a thread waits that was not seen to begin. */
-static __always_inline void begin_futex(struct task_struct *task, struct thread_wait *wait, const struct user_registers *registers,
-					__u64 now)
+static __always_inline void begin_futex(struct task_struct *task, struct thread_wait *wait, __u64 now)
 {
-	struct futex_call *call = &wait->futex;
-	__u32 operation = REGISTERS_ARGUMENT_1(registers);
+	const struct pt_regs *regs = entry_registers(task);
+	struct futex_waitv waiter = {};
+	struct futex_call call;
 
-	call->address = REGISTERS_ARGUMENT_0(registers);
-	call->value = REGISTERS_ARGUMENT_2(registers);
-	call->flags = (operation & ~FUTEX_CMD_MASK) | FUTEX_CALL_FIRST;
-	if (REGISTERS_ARGUMENT_3(registers))
-		call->flags |= FUTEX_CALL_TIMED;
-	call->operation = 1 + (operation & FUTEX_CMD_MASK);
+	if (!regs || !is_futex_syscall(wait->syscall) || wait->syscall == SYSCALL_RESTART || COMPAT_SYSCALL(task, regs))
+		return;
+	read_call(&call, regs, wait->syscall);
+	if (!operation_in(&call, WAITS))
+		return;
+	if (has_array(wait->syscall)) {
+		if (bpf_copy_from_user_task(&waiter, sizeof(waiter), (void *)call.address, task, 0))
+			count(COUNTER_FUTEX_UNREADABLE);
+		fill_from_array(&call, &waiter);
+	}
+	call.flags |= FUTEX_CALL_FIRST;
+	wait->futex = call;
 	look_for_owner(task, wait);
 	wait->locks.first = FUTEX_CALL_FIRST;
 	wait->locks.since = now;
@@ -238,8 +244,8 @@ int find_asleep(struct bpf_iter__task *ctx)
 	stack = &space->stack;
 	wait->stack = stack->id;
 	wait->stack_weight = 1;
-	if (stack->memory && wait->syscall == SYSCALL_FUTEX && !wait->futex.operation)
-		begin_futex(task, wait, &space->memory.registers, now);
+	if (stack->memory && !wait->futex.operation)
+		begin_futex(task, wait, now);
 	wait->since = now;
 	if (task->on_cpu) { /* it woke up meanwhile: what was read may be of another wait */
 		wait->since = 0;
@@ -267,6 +273,7 @@ int cut_waits(struct bpf_iter__task *ctx)
 	if (!space || !wait)
 		return 0;
 	count_waited(task, wait, end);
+	tell_changed(task, wait, end, true);
 	since = wait->since;
 	if (!since || since >= end)
 		return 0;

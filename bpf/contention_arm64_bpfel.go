@@ -280,16 +280,27 @@ type ContentionThreadWait struct {
 		Owner     uint32
 	}
 	Locks struct {
-		_      structs.HostLayout
-		Since  uint64
-		Waking uint64
-		Held   [4]struct {
+		_           structs.HostLayout
+		Since       uint64
+		LetGo       uint64
+		Interrupted uint64
+		Held        [4]struct {
 			_       structs.HostLayout
 			Address uint64
 			Since   uint64
 		}
-		Next  uint32
-		First uint32
+		Next    uint32
+		First   uint32
+		Changed struct {
+			_         structs.HostLayout
+			Address   uint64
+			Operation uint32
+			Flags     uint32
+			Value     uint32
+			Owner     uint32
+		}
+		Gathered uint64
+		Told     uint64
 	}
 }
 

@@ -2,10 +2,9 @@
 
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause)
 /*
- * Locks of user space: what futex calls say of them. At its entry a call that waits is
- * noted with the thread, where the hooks on switches and wake-ups find it: for which
- * lock, and who holds that. At its end it is counted with the lock. A call that lets
- * others go on is noted too, so that its thread is known to have let go of that lock.
+ * Locks of user space: what futex calls say of them at their end, when each is counted with
+ * its lock. The hooks on switches and wake-ups find calls by themselves, while they are
+ * under way (futex_call.h): for which lock, and who holds that.
  */
 #include "futex.h"
 
@@ -28,12 +27,6 @@ struct bpf_iter__bpf_map_elem {
 };
 
 /* include/trace/syscall.h: what programs on tracepoints of system calls are given. */
-struct syscall_enter {
-	__u64 entry;
-	__u64 number;
-	__u64 arguments[6];
-};
-
 struct syscall_exit {
 	__u64 entry;
 	__u64 number;
@@ -41,183 +34,143 @@ struct syscall_exit {
 };
 
 /*
- * A thread that lost the race for a lock it was woken for waits again at once. Where its
- * wake does not say that it has had the lock in between (musl lets go of a mutex that
- * nobody waits for without one), a longer time than this does.
+ * The thread has let others go on: if it has waited for that lock, it has held it since. Until
+ * when is told by the first that it woke; one that woke nobody has ended at once.
  */
-#define RACE_NS 50000
-
-static __always_inline struct thread_wait *wait_of(struct task_struct *task)
+static __always_inline void exit_wake(struct task_struct *task, const struct futex_call *call)
 {
-	struct thread_wait *wait = bpf_task_storage_get(&thread_waits, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-
-	if (!wait)
-		count(COUNTER_FUTEX_UNTRACKED);
-	return wait;
-}
-
-/* The place of a lock among those that the thread may hold, HELD_LOCKS if it has none. */
-static __always_inline __u32 find_held(const struct futex_thread *locks, __u64 address)
-{
-	__u32 i;
-
-	for (i = 0; i < HELD_LOCKS; i++)
-		if (locks->held[i].address == address)
-			break;
-	return i;
-}
-
-/* Whether the value says that a thread which has waited will wake others when it lets go. */
-static __always_inline bool wakes_always(const struct futex_call *call)
-{
-	return is_pi(call) || call->value == GLIBC_CONTENDED;
-}
-
-static __always_inline __u32 read_owner(const struct futex_call *call)
-{
-	struct futex_words words = {};
-	__u32 bytes = owner_bytes(call);
-	long failed = 0;
-
-	if (is_join(call))
-		return call->value;
-	if (bytes == sizeof(words.word))
-		failed = bpf_probe_read_user(&words.word, sizeof(words.word), (void *)call->address);
-	else if (bytes)
-		failed = bpf_probe_read_user(&words, sizeof(words), (void *)call->address);
-	if (failed) {
-		count(COUNTER_FUTEX_UNREADABLE);
-		return 0;
-	}
-	return bytes ? owner_in(call, &words) : 0;
-}
-
-static __always_inline void enter_wait(struct task_struct *task, __u64 address, __u32 operation, __u32 value, bool timed)
-{
-	struct thread_wait *wait = wait_of(task);
-	struct futex_call call = { .address = address, .operation = 1 + (operation & FUTEX_CMD_MASK), .value = value,
-				   .flags = operation & ~FUTEX_CMD_MASK };
-	__u64 now = bpf_ktime_get_ns();
-	__u32 at;
-
-	if (!wait)
-		return;
-	if (timed)
-		call.flags |= FUTEX_CALL_TIMED;
-	at = find_held(&wait->locks, address);
-	if (at >= HELD_LOCKS || (!wakes_always(&call) && now - wait->locks.held[at].since > RACE_NS))
-		call.flags |= FUTEX_CALL_FIRST;
-	if (at >= HELD_LOCKS) {
-		at = wait->locks.next++ & (HELD_LOCKS - 1);
-		wait->locks.held[at].address = address;
-	}
-	wait->locks.held[at & (HELD_LOCKS - 1)].since = now;
-	call.owner = read_owner(&call);
-	wait->locks.waking = 0;
-	wait->locks.since = now;
-	wait->futex = call;
-	wait->locks.first = call.flags & FUTEX_CALL_FIRST;
-}
-
-/* The thread lets others go on: if it has waited for that lock, it has held it since. */
-static __always_inline void enter_wake(struct task_struct *task, __u64 address)
-{
-	struct thread_wait *wait = wait_of(task);
-	struct futex_call call = { .address = address };
+	struct thread_wait *wait = bpf_task_storage_get(&thread_waits, task, 0, 0);
 	struct futex_lock *lock;
-	__u64 now, since;
+	__u64 until, since;
 	__u32 at;
 
 	if (!wait)
 		return;
-	wait->futex.operation = 0;
-	wait->locks.waking = address;
-	at = find_held(&wait->locks, address);
-	if (at >= HELD_LOCKS)
+	until = wait->locks.let_go;
+	if (until)
+		wait->locks.let_go = 0;
+	at = find_held(&wait->locks, call->address);
+	if (at >= HELD_LOCKS || !call->address)
 		return;
 	since = wait->locks.held[at].since;
 	wait->locks.held[at].address = 0;
-	now = bpf_ktime_get_ns();
-	lock = find_lock(task, &call);
-	if (!lock || since > now)
+	if (!until)
+		until = bpf_ktime_get_ns();
+	lock = find_lock(task, call);
+	if (!lock || since > until)
 		return;
 	__sync_fetch_and_add(&lock->holds, 1);
-	__sync_fetch_and_add(&lock->held, now - since);
-	lock->last = now;
+	__sync_fetch_and_add(&lock->held, until - since);
+	lock->last = until;
 }
 
-SEC("tracepoint/syscalls/sys_enter_futex")
-int futex_enter(struct syscall_enter *ctx)
+/* The thread may have the lock from now on, unless it gave up. */
+static __always_inline void keep_held(struct futex_thread *locks, __u64 address, __u32 at, __s64 result, __u64 now)
 {
-	__u32 operation = ctx->arguments[1];
+	bool given_up = result == -ERROR_TIMED_OUT || result == -ERROR_FAULT;
 
-	switch (operation & FUTEX_CMD_MASK) {
-	case FUTEX_WAIT:
-	case FUTEX_WAIT_BITSET:
-	case FUTEX_LOCK_PI:
-	case FUTEX_LOCK_PI2:
-	case FUTEX_WAIT_REQUEUE_PI:
-		enter_wait(bpf_get_current_task_btf(), ctx->arguments[0], operation, ctx->arguments[2], ctx->arguments[3] != 0);
-		break;
-	case FUTEX_WAKE:
-	case FUTEX_WAKE_BITSET:
-	case FUTEX_WAKE_OP:
-	case FUTEX_REQUEUE:
-	case FUTEX_CMP_REQUEUE:
-	case FUTEX_CMP_REQUEUE_PI:
-	case FUTEX_UNLOCK_PI:
-		enter_wake(bpf_get_current_task_btf(), ctx->arguments[0]);
-		break;
+	if (at >= HELD_LOCKS) {
+		if (given_up)
+			return;
+		at = locks->next++ & (HELD_LOCKS - 1);
 	}
-	return 0;
+	locks->held[at & (HELD_LOCKS - 1)].address = given_up ? 0 : address;
+	locks->held[at & (HELD_LOCKS - 1)].since = now;
+}
+
+/* A call that found the word changed is told of later, with others for the same lock. */
+static __always_inline void gather_changed(struct task_struct *task, struct thread_wait *wait, const struct futex_call *call, bool first,
+					   __u64 now)
+{
+	struct futex_thread *locks = &wait->locks;
+
+	if (locks->changed.address != call->address) {
+		tell_changed(task, wait, now, false);
+		locks->changed.operation = call->operation;
+		locks->changed.flags = call->flags;
+		locks->changed.value = call->value;
+		__sync_lock_test_and_set(&locks->changed.address, call->address);
+	}
+	locks->gathered += 1 | (__u64)first << 32;
 }
 
 static __always_inline void count_outcome(struct futex_lock *lock, __s64 result, bool first, __u64 waited, __u64 now)
 {
 	if (first)
 		__sync_fetch_and_add(&lock->acquisitions, 1);
-	__sync_fetch_and_add(&lock->waits, 1);
-	__sync_fetch_and_add(&lock->waited, waited);
+	if (waited)
+		__sync_fetch_and_add(&lock->waited, waited);
+	if (result == -ERROR_AGAIN)
+		__sync_fetch_and_add(&lock->changed, 1);
+	else
+		__sync_fetch_and_add(&lock->waits, 1);
 	if (result == -ERROR_TIMED_OUT)
 		__sync_fetch_and_add(&lock->timed_out, 1);
-	else if (result == -ERROR_INTERRUPTED || (result <= -ERROR_RESTART && result >= -ERROR_RESTART - 4))
+	else if (result == -ERROR_INTERRUPTED || (result <= -ERROR_RESTART && result >= -ERROR_RESTART_BLOCK))
 		__sync_fetch_and_add(&lock->interrupted, 1);
-	else if (result == -ERROR_AGAIN)
-		__sync_fetch_and_add(&lock->changed, 1);
 	lock->last = now;
 }
 
-static __always_inline void exit_wait(struct task_struct *task, struct thread_wait *wait, __s64 result)
+/* Ends a call in which the thread has left its CPU: begun says since when it waited. */
+static __always_inline void exit_sleep(struct task_struct *task, struct thread_wait *wait, const struct futex_call *call, __s64 result,
+				       __u64 now)
 {
-	__u64 now = bpf_ktime_get_ns(), since = __sync_lock_test_and_set(&wait->locks.since, 0);
-	__u32 at = find_held(&wait->locks, wait->futex.address);
-	bool first = wait->locks.first;
+	__u64 since = __sync_lock_test_and_set(&wait->locks.since, 0);
 	struct futex_lock *lock;
 
-	if (at < HELD_LOCKS) {
-		wait->locks.held[at].since = now;
-		if (result == -ERROR_TIMED_OUT || result == -ERROR_FAULT)
-			wait->locks.held[at].address = 0;
-	}
-	if (result != -ERROR_FAULT && since && since <= now) {
-		lock = find_lock(task, &wait->futex);
-		if (lock)
-			count_outcome(lock, result, first, now - since, now);
-	}
 	wait->futex.operation = 0;
+	if (result == -ERROR_FAULT || since > now)
+		return;
+	lock = find_lock(task, call);
+	if (lock)
+		count_outcome(lock, result, wait->locks.first, since ? now - since : 0, now);
 }
 
+static __always_inline void exit_wait(struct task_struct *task, struct futex_call *call, __s32 number, __s64 result)
+{
+	struct thread_wait *wait = bpf_task_storage_get(&thread_waits, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct futex_lock *lock;
+	__u64 now;
+	__u32 at;
+
+	if (!wait) {
+		count(COUNTER_FUTEX_UNTRACKED);
+		return;
+	}
+	if (number == SYSCALL_RESTART && !restarts(wait, call))
+		return;
+	wait->locks.interrupted = result == -ERROR_RESTART_BLOCK ? call->address : 0;
+	now = bpf_ktime_get_ns();
+	at = find_held(&wait->locks, call->address);
+	if (wait->futex.operation) {
+		exit_sleep(task, wait, call, result, now);
+	} else if (result == -ERROR_AGAIN) {
+		gather_changed(task, wait, call, is_first(&wait->locks, call, at, now), now);
+	} else if (result != -ERROR_FAULT) {
+		lock = find_lock(task, call);
+		if (lock)
+			count_outcome(lock, result, is_first(&wait->locks, call, at, now), 0, now);
+	}
+	keep_held(&wait->locks, call->address, at, result, now);
+}
+
+/* Of all system calls on futexes. */
 SEC("tracepoint/syscalls/sys_exit_futex")
 int futex_exit(struct syscall_exit *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct thread_wait *wait = bpf_task_storage_get(&thread_waits, task, 0, 0);
+	const struct pt_regs *regs = entry_registers(task);
+	struct futex_call call;
+	__s32 number = ctx->number;
+	__s64 result = ctx->result;
 
-	if (!wait)
+	if (!regs)
 		return 0;
-	wait->locks.waking = 0;
-	if (wait->futex.operation)
-		exit_wait(task, wait, ctx->result);
+	read_own_call(&call, regs, number, number == SYSCALL_FUTEX_WAITV && result > 0 ? result : 0);
+	if (operation_in(&call, WAITS))
+		exit_wait(task, &call, number, result);
+	else if (number != SYSCALL_RESTART && operation_in(&call, WAKES))
+		exit_wake(task, &call);
 	return 0;
 }
 

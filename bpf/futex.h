@@ -7,15 +7,14 @@
 #ifndef NARROWS_FUTEX_H
 #define NARROWS_FUTEX_H
 
-#include <linux/futex.h>
-
-#include "thread_wait.h"
+#include "futex_call.h"
 
 #define ERROR_INTERRUPTED 4
 #define ERROR_AGAIN 11
 #define ERROR_FAULT 14
 #define ERROR_TIMED_OUT 110
-#define ERROR_RESTART 512 /* to 516: what the kernel makes of a signal before it is EINTR */
+#define ERROR_RESTART 512 /* to the next: what the kernel makes of a signal before it is EINTR */
+#define ERROR_RESTART_BLOCK 516
 
 struct futex_key {
 	__u64 address;
@@ -28,8 +27,9 @@ struct futex_lock {
 	__u64 process_start, exec_generation; /* of the process that made the entry */
 	__u64 last;                           /* when something was counted */
 	__u64 acquisitions;                   /* runs of waits until the thread's own next wake */
-	__u64 waits, waited;                  /* futex calls that waited, and for how many ns */
-	__u64 timed_out, interrupted, changed; /* those of them that ended so */
+	__u64 waits, waited;                  /* futex calls that waited, and for how many ns off their CPU */
+	__u64 timed_out, interrupted;         /* those of them that ended so */
+	__u64 changed;                        /* others, which found that there was nothing to wait for */
 	__u64 holds, held;                    /* from a wait's end to the thread's own next wake; ns */
 	__u32 operation, flags, value, padding; /* of the call that made the entry */
 };
@@ -109,6 +109,57 @@ static __always_inline bool is_join(const struct futex_call *call)
 	       (call->operation == FUTEX_WAIT + 1 || call->operation == FUTEX_WAIT_BITSET + 1);
 }
 
+/* The place of a lock among those that the thread may hold, HELD_LOCKS if it has none. */
+static __always_inline __u32 find_held(const struct futex_thread *locks, __u64 address)
+{
+	__u32 i;
+
+	for (i = 0; i < HELD_LOCKS; i++)
+		if (locks->held[i].address == address)
+			break;
+	return i;
+}
+
+/* Whether the value says that a thread which has waited will wake others when it lets go. */
+static __always_inline bool wakes_always(const struct futex_call *call)
+{
+	return is_pi(call) || call->value == GLIBC_CONTENDED;
+}
+
+/*
+ * A thread that lost the race for a lock it was woken for waits again at once. Where its
+ * wake does not say that it has had the lock in between (musl lets go of a mutex that
+ * nobody waits for without one), a longer time than this does.
+ */
+#define RACE_NS 50000
+
+/* Whether a call is the first wait for the lock since the thread last had it; at is the
+ * lock's place among those held. */
+static __always_inline bool is_first(const struct futex_thread *locks, const struct futex_call *call, __u32 at, __u64 now)
+{
+	return at >= HELD_LOCKS || (!wakes_always(call) && now - locks->held[at].since > RACE_NS);
+}
+
+/* Who holds the lock that the current task is about to wait for: a TID, 0 if not known. */
+static __always_inline __u32 read_owner(const struct futex_call *call)
+{
+	struct futex_words words = {};
+	__u32 bytes = owner_bytes(call);
+	long failed = 0;
+
+	if (is_join(call))
+		return call->value;
+	if (bytes == sizeof(words.word))
+		failed = bpf_probe_read_user(&words.word, sizeof(words.word), (void *)call->address);
+	else if (bytes)
+		failed = bpf_probe_read_user(&words, sizeof(words), (void *)call->address);
+	if (failed) {
+		count(COUNTER_FUTEX_UNREADABLE);
+		return 0;
+	}
+	return bytes ? owner_in(call, &words) : 0;
+}
+
 /* Counts the time that a call has waited up to now; it goes on from there. */
 static __always_inline void count_waited(struct task_struct *task, struct thread_wait *wait, __u64 now)
 {
@@ -126,6 +177,33 @@ static __always_inline void count_waited(struct task_struct *task, struct thread
 	if (wait->locks.first)
 		__sync_fetch_and_add(&lock->acquisitions, 1);
 	wait->locks.first = 0;
+	lock->last = now;
+}
+
+/*
+ * Adds what a thread has gathered to its lock's sums. Where another task does so (by_other),
+ * what was gathered is read before the lock, which the thread changes only after having told
+ * all of it.
+ */
+static __always_inline void tell_changed(struct task_struct *task, struct thread_wait *wait, __u64 now, bool by_other)
+{
+	struct futex_thread *locks = &wait->locks;
+	__u64 told = by_other ? __sync_fetch_and_add(&locks->told, 0) : READ_ONCE(locks->told);
+	__u64 gathered = by_other ? __sync_fetch_and_add(&locks->gathered, 0) : READ_ONCE(locks->gathered), more = gathered - told;
+	struct futex_call call;
+	struct futex_lock *lock;
+
+	if (!more)
+		return;
+	call = locks->changed;
+	if (__sync_val_compare_and_swap(&locks->told, told, gathered) != told)
+		return;
+	lock = find_lock(task, &call);
+	if (!lock)
+		return;
+	__sync_fetch_and_add(&lock->changed, (__u32)more);
+	if (more >> 32)
+		__sync_fetch_and_add(&lock->acquisitions, more >> 32);
 	lock->last = now;
 }
 

@@ -122,16 +122,27 @@ type FutexThreadWait struct {
 		Owner     uint32
 	}
 	Locks struct {
-		_      structs.HostLayout
-		Since  uint64
-		Waking uint64
-		Held   [4]struct {
+		_           structs.HostLayout
+		Since       uint64
+		LetGo       uint64
+		Interrupted uint64
+		Held        [4]struct {
 			_       structs.HostLayout
 			Address uint64
 			Since   uint64
 		}
-		Next  uint32
-		First uint32
+		Next    uint32
+		First   uint32
+		Changed struct {
+			_         structs.HostLayout
+			Address   uint64
+			Operation uint32
+			Flags     uint32
+			Value     uint32
+			Owner     uint32
+		}
+		Gathered uint64
+		Told     uint64
 	}
 }
 
@@ -193,7 +204,6 @@ const (
 	FutexMapUnwindProcesses  = "unwind_processes"
 	FutexMapUnwindRows       = "unwind_rows"
 	FutexMapUnwindSets       = "unwind_sets"
-	FutexProgFutexEnter      = "futex_enter"
 	FutexProgFutexExit       = "futex_exit"
 	FutexProgReadLocks       = "read_locks"
 	FutexVarForgetBefore     = "forget_before"
@@ -242,9 +252,8 @@ type FutexSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type FutexProgramSpecs struct {
-	FutexEnter *ebpf.ProgramSpec `ebpf:"futex_enter"`
-	FutexExit  *ebpf.ProgramSpec `ebpf:"futex_exit"`
-	ReadLocks  *ebpf.ProgramSpec `ebpf:"read_locks"`
+	FutexExit *ebpf.ProgramSpec `ebpf:"futex_exit"`
+	ReadLocks *ebpf.ProgramSpec `ebpf:"read_locks"`
 }
 
 // FutexMapSpecs contains maps before they are loaded into the kernel.
@@ -339,14 +348,12 @@ type FutexVariables struct {
 //
 // It can be passed to LoadFutexObjects or ebpf.CollectionSpec.LoadAndAssign.
 type FutexPrograms struct {
-	FutexEnter *ebpf.Program `ebpf:"futex_enter"`
-	FutexExit  *ebpf.Program `ebpf:"futex_exit"`
-	ReadLocks  *ebpf.Program `ebpf:"read_locks"`
+	FutexExit *ebpf.Program `ebpf:"futex_exit"`
+	ReadLocks *ebpf.Program `ebpf:"read_locks"`
 }
 
 func (p *FutexPrograms) Close() error {
 	return _FutexClose(
-		p.FutexEnter,
 		p.FutexExit,
 		p.ReadLocks,
 	)

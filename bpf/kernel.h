@@ -44,7 +44,23 @@ struct pid {
 	struct upid numbers[1]; /* a number for each namespace, from the outermost on */
 };
 
+struct thread_info {
+	unsigned int status; /* on x86 */
+};
+
+/* The registers that a task entered the kernel with, for direct reads. Layouts further down
+ * are for copies. */
+struct pt_regs {
+#if defined(__TARGET_ARCH_x86)
+	unsigned long di, si, dx, r10, r8, ax, orig_ax;
+#elif defined(__TARGET_ARCH_arm64)
+	__u64 regs[31], pstate, orig_x0;
+	int syscallno;
+#endif
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int flags;
 	unsigned int in_execve : 1;
 	unsigned int in_iowait : 1;
@@ -88,11 +104,19 @@ struct user_registers {
 #define REGISTERS_SYSCALL_OFFSET __builtin_offsetof(struct user_registers, orig_ax)
 #define THREAD_SIZE (16 * 1024) /* of a kernel stack, without KASAN */
 #define SYSCALL_FUTEX 202
-/* The first four arguments of the system call that the registers entered by. */
-#define REGISTERS_ARGUMENT_0(r) ((r)->di)
-#define REGISTERS_ARGUMENT_1(r) ((r)->si)
-#define REGISTERS_ARGUMENT_2(r) ((r)->dx)
-#define REGISTERS_ARGUMENT_3(r) ((r)->r10)
+#define SYSCALL_RESTART 219
+/* Of struct pt_regs: the number and the first arguments of the system call that it entered
+ * the kernel by, which stay there until it has been left. */
+#define ENTERED_BY(r) ((__s32)(r)->orig_ax)
+#define ARGUMENT_0(r) ((r)->di)
+#define ARGUMENT_1(r) ((r)->si)
+#define ARGUMENT_2(r) ((r)->dx)
+#define ARGUMENT_3(r) ((r)->r10)
+#define ARGUMENT_4(r) ((r)->r8)
+/* Whether the system call has not ended: the entry puts -ENOSYS where its result will be. */
+#define IN_SYSCALL(r) ((__s64)(r)->ax == -38)
+/* Whether it is one of 32-bit code, with other numbers and registers (TS_COMPAT). */
+#define COMPAT_SYSCALL(task, r) ((task)->thread_info.status & 2)
 
 /* Where a register lies by its DWARF number (System V x86-64 ABI, figure 3.36). */
 static __always_inline __u32 registers_offset(__u8 number)
@@ -123,15 +147,26 @@ struct user_registers {
 #define REGISTERS_SYSCALL_OFFSET (sizeof(struct user_registers) + 8)
 #define THREAD_SIZE (64 * 1024) /* of a kernel stack, at most: 16 KB with small pages */
 #define SYSCALL_FUTEX 98
-#define REGISTERS_ARGUMENT_0(r) ((r)->regs[0])
-#define REGISTERS_ARGUMENT_1(r) ((r)->regs[1])
-#define REGISTERS_ARGUMENT_2(r) ((r)->regs[2])
-#define REGISTERS_ARGUMENT_3(r) ((r)->regs[3])
+#define SYSCALL_RESTART 128
+#define ENTERED_BY(r) ((r)->syscallno)
+#define ARGUMENT_0(r) ((r)->orig_x0) /* the result takes the place of the argument */
+#define ARGUMENT_1(r) ((r)->regs[1])
+#define ARGUMENT_2(r) ((r)->regs[2])
+#define ARGUMENT_3(r) ((r)->regs[3])
+#define ARGUMENT_4(r) ((r)->regs[4])
+#define IN_SYSCALL(r) ((r)->regs[0] == (r)->orig_x0)
+#define COMPAT_SYSCALL(task, r) ((r)->pstate & 0x10) /* PSR_MODE32_BIT */
 
 static __always_inline __u32 registers_offset(__u8 number) { return (number & 31) * 8; }
 #else
 #error "Narrows knows the registers of x86-64 and arm64 only"
 #endif
+
+/* The same on all machines: 5.16, and 6.7. */
+#define SYSCALL_FUTEX_WAITV 449
+#define SYSCALL_FUTEX_WAKE 454
+#define SYSCALL_FUTEX_WAIT 455
+#define SYSCALL_FUTEX_REQUEUE 456
 
 /* include/uapi/linux/bpf_perf_event.h */
 struct perf_event_context {

@@ -32,6 +32,7 @@ struct futex_call {
 enum futex_call_flag {
 	FUTEX_CALL_FIRST = 1 << 16, /* the first wait for the lock since the thread last had it */
 	FUTEX_CALL_TIMED = 1 << 17, /* with a timeout */
+	FUTEX_CALL_SEVERAL = 1 << 18, /* for any of several futexes, of which this is one */
 };
 
 /* Contended locks that a thread may hold at a time and be known to. */
@@ -39,13 +40,18 @@ enum futex_call_flag {
 
 /* What a thread does with futexes. */
 struct futex_thread {
-	__u64 since;  /* when it began to wait in the call, or where that was cut; 0: it does not */
-	__u64 waking; /* the futex whose waiters it is letting go on; 0: none */
+	__u64 since;  /* when it first left its CPU in the call, or where that was cut; 0: it has not */
+	__u64 let_go; /* when the call that it is in first woke somebody; 0: it has not */
+	__u64 interrupted; /* the futex whose wait restart_syscall may go on with; 0: none */
 	struct {
 		__u64 address, since; /* the end of the last wait for it; address 0: none */
 	} held[HELD_LOCKS];
 	__u32 next;  /* of held, to be used next */
 	__u32 first; /* the call begins an acquisition that is not counted yet */
+	/* Calls that found the word changed, of the last lock that had such, and what of them
+	 * has been added to the lock's sums: acquisitions << 32 | calls, which only grow. */
+	struct futex_call changed;
+	__u64 gathered, told;
 };
 
 struct thread_wait {

@@ -8,10 +8,8 @@
  * in 2^n gets it, and stands for the others. So are short waits thinned out before they
  * leave the kernel. Every sum stays what it is on average, and long waits are exact.
  */
-#include <linux/futex.h>
-
 #include "event_share.h"
-#include "thread_wait.h"
+#include "futex.h"
 
 /* What one CPU may spend in a period of 8.4 ms: at 0.5 us a stack and 2 to 5 us an event in
  * user space these are 3 % of it, 1 % for events, and up to 4 % for those that tell who held
@@ -96,13 +94,67 @@ static __always_inline void take_stack(struct wait_space *space, void *ctx, stru
 	send_once(event, words, ctx, task, from, syscall);
 }
 
+/* Notes the futex call that the thread leaves its CPU in, at its first time, and who holds
+ * the lock now. */
+static __always_inline void note_call(struct task_struct *task, struct thread_wait *wait, const struct pt_regs *regs, __u64 now)
+{
+	struct futex_thread *locks = &wait->locks;
+	struct futex_call call;
+
+	if (!regs || !is_futex_syscall(wait->syscall) || !IN_SYSCALL(regs) || COMPAT_SYSCALL(task, regs))
+		goto none;
+	if (wait->futex.operation && locks->since) { /* it goes on */
+		wait->futex.owner = read_owner(&wait->futex);
+		return;
+	}
+	read_own_call(&call, regs, wait->syscall, 0);
+	if (!operation_in(&call, WAITS) || (wait->syscall == SYSCALL_RESTART && !restarts(wait, &call)))
+		goto none;
+	locks->first = is_first(locks, &call, find_held(locks, call.address), now);
+	if (locks->first)
+		call.flags |= FUTEX_CALL_FIRST;
+	call.owner = read_owner(&call);
+	wait->futex = call;
+	locks->since = now;
+	return;
+none:
+	wait->futex.operation = 0;
+}
+
+/* What the thread has not told yet is lost with it. */
+static __always_inline void end_thread(struct task_struct *task, __u64 now)
+{
+	struct thread_wait *wait = bpf_task_storage_get(&thread_waits, task, 0, 0);
+
+	if (wait)
+		tell_changed(task, wait, now, false);
+}
+
+/* Notes why the thread leaves its CPU. */
+static __always_inline void begin_wait(struct thread_wait *wait, struct task_struct *task, __u32 state, __u64 now)
+{
+	const struct pt_regs *regs = entry_registers(task);
+
+	wait->state = state;
+	wait->flags = state ? 0 : WAIT_PREEMPTED;
+	if (BPF_CORE_READ_BITFIELD(task, in_iowait))
+		wait->flags |= WAIT_IN_IOWAIT;
+	wait->syscall = regs ? ENTERED_BY(regs) : -1;
+	wait->woken = state ? 0 : now;
+	wait->waker_tgid = wait->waker_tid = 0;
+	wait->waker_stack.low = wait->waker_stack.high = 0;
+	wait->stack.low = wait->stack.high = 0;
+	wait->stack_weight = 0;
+	note_call(task, wait, regs, now);
+}
+
 static __always_inline void leave_cpu(struct wait_space *space, void *ctx, struct task_struct *task, __u32 state, __u64 now)
 {
 	struct wait_budget *budget = &space->budget;
 	struct thread_wait *wait;
 
 	if (state & TASK_DEAD)
-		return;
+		return end_thread(task, now);
 	wait = bpf_task_storage_get(&thread_waits, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!wait) {
 		count(COUNTER_WAIT_UNTRACKED);
@@ -110,16 +162,7 @@ static __always_inline void leave_cpu(struct wait_space *space, void *ctx, struc
 	}
 	begin_period(budget, now);
 	budget->switches++;
-	wait->state = state;
-	wait->flags = state ? 0 : WAIT_PREEMPTED;
-	if (BPF_CORE_READ_BITFIELD(task, in_iowait))
-		wait->flags |= WAIT_IN_IOWAIT;
-	wait->syscall = syscall_of(task);
-	wait->woken = state ? 0 : now;
-	wait->waker_tgid = wait->waker_tid = 0;
-	wait->waker_stack.low = wait->waker_stack.high = 0;
-	wait->stack.low = wait->stack.high = 0;
-	wait->stack_weight = 0;
+	begin_wait(wait, task, state, now);
 	if (!(bpf_get_prandom_u32() & ((1u << (budget->stack_shift & 31)) - 1))) {
 		take_stack(space, ctx, task, now, stack_address(ctx, &space->address), wait->syscall);
 		wait->stack = space->stack.id;
@@ -180,16 +223,17 @@ int wait_switch(__u64 *ctx)
 
 /* Whether the waker is in a futex call that lets go on who waits as this thread does. Then
  * its stack is where it let go of the lock. */
-static __always_inline bool releases(struct task_struct *waker, const struct thread_wait *wait)
+static __always_inline bool releases(struct task_struct *waker, struct thread_wait *wait, __u64 now)
 {
-	const struct thread_wait *own;
-	__u64 waking;
+	struct thread_wait *own;
+	struct futex_call call;
 
-	if (!wait->futex.operation)
+	if (!wait->futex.operation || !in_wake(waker, &call))
 		return false;
 	own = bpf_task_storage_get(&thread_waits, waker, 0, 0);
-	waking = own ? own->locks.waking : 0;
-	return waking && (waking == wait->futex.address || !(wait->futex.flags & FUTEX_PRIVATE_FLAG));
+	if (own && !own->locks.let_go)
+		own->locks.let_go = now;
+	return call.address == wait->futex.address || !(wait->futex.flags & FUTEX_PRIVATE_FLAG);
 }
 
 /* In the context of the one who wakes the task, or of an interrupt. */
@@ -219,7 +263,7 @@ int wait_waking(__u64 *ctx)
 	}
 	wait->waker_tgid = waker->tgid;
 	wait->waker_tid = waker->pid;
-	if (releases(waker, wait))
+	if (releases(waker, wait, now))
 		wait->flags |= WAIT_RELEASED;
 	else if (now - since < WAKER_STACK_FROM)
 		return 0;

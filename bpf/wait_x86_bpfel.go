@@ -13,6 +13,32 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type WaitFutexKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Padding uint32
+}
+
+type WaitFutexLock struct {
+	_              structs.HostLayout
+	ProcessStart   uint64
+	ExecGeneration uint64
+	Last           uint64
+	Acquisitions   uint64
+	Waits          uint64
+	Waited         uint64
+	TimedOut       uint64
+	Interrupted    uint64
+	Changed        uint64
+	Holds          uint64
+	Held           uint64
+	Operation      uint32
+	Flags          uint32
+	Value          uint32
+	Padding        uint32
+}
+
 type WaitKernelLayout struct {
 	_         structs.HostLayout
 	Key       uint64
@@ -113,16 +139,27 @@ type WaitThreadWait struct {
 		Owner     uint32
 	}
 	Locks struct {
-		_      structs.HostLayout
-		Since  uint64
-		Waking uint64
-		Held   [4]struct {
+		_           structs.HostLayout
+		Since       uint64
+		LetGo       uint64
+		Interrupted uint64
+		Held        [4]struct {
 			_       structs.HostLayout
 			Address uint64
 			Since   uint64
 		}
-		Next  uint32
-		First uint32
+		Next    uint32
+		First   uint32
+		Changed struct {
+			_         structs.HostLayout
+			Address   uint64
+			Operation uint32
+			Flags     uint32
+			Value     uint32
+			Owner     uint32
+		}
+		Gathered uint64
+		Told     uint64
 	}
 }
 
@@ -298,6 +335,7 @@ type WaitWaitSpace struct {
 const (
 	WaitMapCounters         = "counters"
 	WaitMapEvents           = "events"
+	WaitMapFutexLocks       = "futex_locks"
 	WaitMapKernelLayouts    = "kernel_layouts"
 	WaitMapStackMemorySpace = "stack_memory_space"
 	WaitMapStackSettings    = "stack_settings"
@@ -366,6 +404,7 @@ type WaitProgramSpecs struct {
 type WaitMapSpecs struct {
 	Counters         *ebpf.MapSpec `ebpf:"counters"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
+	FutexLocks       *ebpf.MapSpec `ebpf:"futex_locks"`
 	KernelLayouts    *ebpf.MapSpec `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.MapSpec `ebpf:"stack_memory_space"`
 	StackSettings    *ebpf.MapSpec `ebpf:"stack_settings"`
@@ -408,6 +447,7 @@ func (o *WaitObjects) Close() error {
 type WaitMaps struct {
 	Counters         *ebpf.Map `ebpf:"counters"`
 	Events           *ebpf.Map `ebpf:"events"`
+	FutexLocks       *ebpf.Map `ebpf:"futex_locks"`
 	KernelLayouts    *ebpf.Map `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.Map `ebpf:"stack_memory_space"`
 	StackSettings    *ebpf.Map `ebpf:"stack_settings"`
@@ -426,6 +466,7 @@ func (m *WaitMaps) Close() error {
 	return _WaitClose(
 		m.Counters,
 		m.Events,
+		m.FutexLocks,
 		m.KernelLayouts,
 		m.StackMemorySpace,
 		m.StackSettings,

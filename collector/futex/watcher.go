@@ -13,10 +13,12 @@
 // is shared out among all who let go of it meanwhile: each held it since the one before.
 // Where waits are thinned out some of these are not seen, and their time goes to the next.
 //
-// The system calls futex_wait (Linux 6.7) and futex_waitv are not watched: no C library waits
-// for its locks by them. Nor is restart_syscall, by which the kernel goes on with a wait that
-// has a timeout after a signal that nobody handles, such as a debugger's. What threads wait in
-// these is told by package wait, as of no lock.
+// A wait for any of several futexes (futex_waitv) is told as one for the futex that let it go
+// on, else for the first of them. One that a signal nobody handles interrupts, such as a
+// debugger's, goes on by restart_syscall, and is then counted as two waits of one acquisition.
+//
+// Time waited is time off the CPU and up to the call's end: a call that comes back at once,
+// because its word has changed, is counted, and has waited for nothing.
 package futex
 
 import (
@@ -24,10 +26,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 	"unsafe"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
 	"github.com/narrows-profiler/narrows/bpf"
@@ -35,8 +37,19 @@ import (
 	"github.com/narrows-profiler/narrows/collector/process"
 )
 
-// Backend is the kind of hook in use.
-const Backend = "tracepoints syscalls/sys_enter_futex, sys_exit_futex"
+// Backend is the kind of hook in use. What a call is for is read from the registers it was
+// entered with, while it waits or when it ends: a second hook would cost each call as much again.
+const Backend = "tracepoint syscalls/sys_exit_futex"
+
+// hooks are the ends of the system calls on futexes. Kernels need not have all: futex_waitv
+// came with Linux 5.16, the three after it with 6.7.
+var hooks = []struct {
+	name     string
+	optional bool
+}{
+	{"sys_exit_futex", false}, {"sys_exit_futex_waitv", true}, {"sys_exit_futex_wait", true}, {"sys_exit_futex_wake", true},
+	{"sys_exit_futex_requeue", true}, {"sys_exit_restart_syscall", true},
+}
 
 // Watcher is the running programs.
 type Watcher struct {
@@ -63,12 +76,11 @@ func (w *Watcher) open() error {
 	if err := w.core.LoadAndAssign(spec, &w.objects); err != nil {
 		return err
 	}
-	// The exit comes first: no call is left noted that has ended.
-	for _, hook := range []struct {
-		name    string
-		program *ebpf.Program
-	}{{"sys_exit_futex", w.objects.FutexExit}, {"sys_enter_futex", w.objects.FutexEnter}} {
-		attached, err := link.Tracepoint("syscalls", hook.name, hook.program, nil)
+	for _, hook := range hooks {
+		attached, err := link.Tracepoint("syscalls", hook.name, w.objects.FutexExit, nil)
+		if hook.optional && errors.Is(err, os.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("attaching to %s: %w", hook.name, err)
 		}
@@ -84,11 +96,11 @@ type Sums struct {
 	// Operation, Flags and Value are those of the call it was first waited for with.
 	Operation, Flags, Value uint32
 	// Acquisitions counts runs of waits until the thread's own next wake, Waits the calls
-	// that took, Waited their time in ns.
+	// that took, Waited for how many ns these were off their CPUs.
 	Acquisitions, Waits, Waited    uint64
 	TimedOut, Interrupted, Changed uint64 // Waits that ended so
 	// Holds counts how often a thread that had waited let others go on, and Held the ns
-	// between.
+	// between, up to when the first was woken.
 	Holds, Held uint64
 }
 
@@ -133,14 +145,14 @@ func sums(raw *bpf.FutexLockRecord) Sums {
 		Key:       Key{PID: raw.Key.Tgid, Address: raw.Key.Address},
 		Process:   process.Identity{PID: raw.Key.Tgid, Start: l.ProcessStart, Generation: l.ExecGeneration},
 		Operation: l.Operation, Flags: l.Flags, Value: l.Value,
-		Acquisitions: l.Acquisitions, Waits: l.Waits, Waited: l.Waited,
+		Acquisitions: l.Acquisitions, Waits: l.Waits + l.Changed, Waited: l.Waited,
 		TimedOut: l.TimedOut, Interrupted: l.Interrupted, Changed: l.Changed, Holds: l.Holds, Held: l.Held,
 	}
 }
 
 // Cost is what the programs took so far; it is counted only while BPF statistics are on.
 func (w *Watcher) Cost() (runs uint64, spent time.Duration, err error) {
-	return core.Cost(w.objects.FutexEnter, w.objects.FutexExit)
+	return core.Cost(w.objects.FutexExit)
 }
 
 // Stop detaches the programs.

@@ -71,7 +71,7 @@ func watching(c session.OwnCost) string {
 	}
 	text := fmt.Sprintf(", %.2f s in eBPF at %d switches and wake-ups", c.WaitRunSeconds, c.WaitRuns)
 	if c.FutexRuns > 0 {
-		text += fmt.Sprintf(", %.2f s at %d entries and exits of futex calls", c.FutexRunSeconds, c.FutexRuns)
+		text += fmt.Sprintf(", %.2f s at %d ends of futex calls", c.FutexRunSeconds, c.FutexRuns)
 	}
 	return text
 }
