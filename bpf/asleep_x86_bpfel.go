@@ -136,6 +136,14 @@ type AsleepAsleepSpace struct {
 	}
 }
 
+type AsleepFutexEntry struct {
+	_      structs.HostLayout
+	Task   uint64
+	Time   uint64
+	Before uint64
+	Sleeps uint64
+}
+
 type AsleepFutexKey struct {
 	_       structs.HostLayout
 	Address uint64
@@ -328,6 +336,7 @@ const (
 	AsleepMapAsleepScratch    = "asleep_scratch"
 	AsleepMapCounters         = "counters"
 	AsleepMapEvents           = "events"
+	AsleepMapFutexEntries     = "futex_entries"
 	AsleepMapFutexLocks       = "futex_locks"
 	AsleepMapKernelLayouts    = "kernel_layouts"
 	AsleepMapStackMemorySpace = "stack_memory_space"
@@ -397,6 +406,7 @@ type AsleepMapSpecs struct {
 	AsleepScratch    *ebpf.MapSpec `ebpf:"asleep_scratch"`
 	Counters         *ebpf.MapSpec `ebpf:"counters"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
+	FutexEntries     *ebpf.MapSpec `ebpf:"futex_entries"`
 	FutexLocks       *ebpf.MapSpec `ebpf:"futex_locks"`
 	KernelLayouts    *ebpf.MapSpec `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.MapSpec `ebpf:"stack_memory_space"`
@@ -440,6 +450,7 @@ type AsleepMaps struct {
 	AsleepScratch    *ebpf.Map `ebpf:"asleep_scratch"`
 	Counters         *ebpf.Map `ebpf:"counters"`
 	Events           *ebpf.Map `ebpf:"events"`
+	FutexEntries     *ebpf.Map `ebpf:"futex_entries"`
 	FutexLocks       *ebpf.Map `ebpf:"futex_locks"`
 	KernelLayouts    *ebpf.Map `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.Map `ebpf:"stack_memory_space"`
@@ -458,6 +469,7 @@ func (m *AsleepMaps) Close() error {
 		m.AsleepScratch,
 		m.Counters,
 		m.Events,
+		m.FutexEntries,
 		m.FutexLocks,
 		m.KernelLayouts,
 		m.StackMemorySpace,

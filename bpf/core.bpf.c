@@ -28,5 +28,6 @@ const enum contention_flag *go_contention_flag;
 const enum futex_call_flag *go_futex_call_flag;
 const struct futex_key *go_futex_key;
 const struct futex_lock *go_futex_lock;
+const struct futex_entry *go_futex_entry;
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -109,6 +109,14 @@ const (
 	CoreFutexCallFlagFUTEX_CALL_SEVERAL CoreFutexCallFlag = 262144
 )
 
+type CoreFutexEntry struct {
+	_      structs.HostLayout
+	Task   uint64
+	Time   uint64
+	Before uint64
+	Sleeps uint64
+}
+
 type CoreFutexKey struct {
 	_       structs.HostLayout
 	Address uint64
@@ -394,6 +402,7 @@ const (
 const (
 	CoreMapCounters          = "counters"
 	CoreMapEvents            = "events"
+	CoreMapFutexEntries      = "futex_entries"
 	CoreMapFutexLocks        = "futex_locks"
 	CoreMapKernelLayouts     = "kernel_layouts"
 	CoreMapStackMemorySpace  = "stack_memory_space"
@@ -412,6 +421,7 @@ const (
 	CoreVarGoEventHeader     = "go_event_header"
 	CoreVarGoEventKind       = "go_event_kind"
 	CoreVarGoFutexCallFlag   = "go_futex_call_flag"
+	CoreVarGoFutexEntry      = "go_futex_entry"
 	CoreVarGoFutexKey        = "go_futex_key"
 	CoreVarGoFutexLock       = "go_futex_lock"
 	CoreVarGoStack           = "go_stack"
@@ -479,6 +489,7 @@ type CoreProgramSpecs struct {
 type CoreMapSpecs struct {
 	Counters         *ebpf.MapSpec `ebpf:"counters"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
+	FutexEntries     *ebpf.MapSpec `ebpf:"futex_entries"`
 	FutexLocks       *ebpf.MapSpec `ebpf:"futex_locks"`
 	KernelLayouts    *ebpf.MapSpec `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.MapSpec `ebpf:"stack_memory_space"`
@@ -503,6 +514,7 @@ type CoreVariableSpecs struct {
 	GoEventHeader     *ebpf.VariableSpec `ebpf:"go_event_header"`
 	GoEventKind       *ebpf.VariableSpec `ebpf:"go_event_kind"`
 	GoFutexCallFlag   *ebpf.VariableSpec `ebpf:"go_futex_call_flag"`
+	GoFutexEntry      *ebpf.VariableSpec `ebpf:"go_futex_entry"`
 	GoFutexKey        *ebpf.VariableSpec `ebpf:"go_futex_key"`
 	GoFutexLock       *ebpf.VariableSpec `ebpf:"go_futex_lock"`
 	GoStack           *ebpf.VariableSpec `ebpf:"go_stack"`
@@ -542,6 +554,7 @@ func (o *CoreObjects) Close() error {
 type CoreMaps struct {
 	Counters         *ebpf.Map `ebpf:"counters"`
 	Events           *ebpf.Map `ebpf:"events"`
+	FutexEntries     *ebpf.Map `ebpf:"futex_entries"`
 	FutexLocks       *ebpf.Map `ebpf:"futex_locks"`
 	KernelLayouts    *ebpf.Map `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.Map `ebpf:"stack_memory_space"`
@@ -559,6 +572,7 @@ func (m *CoreMaps) Close() error {
 	return _CoreClose(
 		m.Counters,
 		m.Events,
+		m.FutexEntries,
 		m.FutexLocks,
 		m.KernelLayouts,
 		m.StackMemorySpace,
@@ -584,6 +598,7 @@ type CoreVariables struct {
 	GoEventHeader     *ebpf.Variable `ebpf:"go_event_header"`
 	GoEventKind       *ebpf.Variable `ebpf:"go_event_kind"`
 	GoFutexCallFlag   *ebpf.Variable `ebpf:"go_futex_call_flag"`
+	GoFutexEntry      *ebpf.Variable `ebpf:"go_futex_entry"`
 	GoFutexKey        *ebpf.Variable `ebpf:"go_futex_key"`
 	GoFutexLock       *ebpf.Variable `ebpf:"go_futex_lock"`
 	GoStack           *ebpf.Variable `ebpf:"go_stack"`

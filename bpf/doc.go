@@ -11,7 +11,7 @@
 // later.
 package bpf
 
-//go:generate go tool bpf2go -target amd64,arm64 -type counter -type event_kind -type unwind_end -type event_header -type thread_identity -type stack -type stack_memory -type unwind_file_state -type unwind_file -type unwind_mapping -type unwind_process -type unwind_set -type stack_event -type stack_setting -type wait_event -type wait_flag -type contention_event -type contention_total -type contention_flag -type futex_call_flag -type futex_key -type futex_lock Core core.bpf.c
+//go:generate go tool bpf2go -target amd64,arm64 -type counter -type event_kind -type unwind_end -type event_header -type thread_identity -type stack -type stack_memory -type unwind_file_state -type unwind_file -type unwind_mapping -type unwind_process -type unwind_set -type stack_event -type stack_setting -type wait_event -type wait_flag -type contention_event -type contention_total -type contention_flag -type futex_call_flag -type futex_key -type futex_lock -type futex_entry Core core.bpf.c
 //go:generate go tool bpf2go -target amd64,arm64 -type cpu_sample CPU cpu.bpf.c
 //go:generate go tool bpf2go -target amd64,arm64 Fork fork.bpf.c
 //go:generate go tool bpf2go -target amd64,arm64 -type probe_stack Probe probe.bpf.c

@@ -111,7 +111,7 @@ static __always_inline void count_outcome(struct futex_lock *lock, __s64 result,
 	lock->last = now;
 }
 
-/* Ends a call in which the thread has left its CPU: begun says since when it waited. */
+/* Ends a call in which the thread has left its CPU. */
 static __always_inline void exit_sleep(struct task_struct *task, struct thread_wait *wait, const struct futex_call *call, __s64 result,
 				       __u64 now)
 {
@@ -130,6 +130,7 @@ static __always_inline void exit_wait(struct task_struct *task, struct futex_cal
 {
 	struct thread_wait *wait = bpf_task_storage_get(&thread_waits, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	struct futex_lock *lock;
+	bool first;
 	__u64 now;
 	__u32 at;
 
@@ -142,14 +143,15 @@ static __always_inline void exit_wait(struct task_struct *task, struct futex_cal
 	wait->locks.interrupted = result == -ERROR_RESTART_BLOCK ? call->address : 0;
 	now = bpf_ktime_get_ns();
 	at = find_held(&wait->locks, call->address);
+	first = number != SYSCALL_RESTART && is_first(&wait->locks, call, at, now);
 	if (wait->futex.operation) {
 		exit_sleep(task, wait, call, result, now);
 	} else if (result == -ERROR_AGAIN) {
-		gather_changed(task, wait, call, is_first(&wait->locks, call, at, now), now);
+		gather_changed(task, wait, call, first, now);
 	} else if (result != -ERROR_FAULT) {
 		lock = find_lock(task, call);
 		if (lock)
-			count_outcome(lock, result, is_first(&wait->locks, call, at, now), 0, now);
+			count_outcome(lock, result, first, 0, now);
 	}
 	keep_held(&wait->locks, call->address, at, result, now);
 }
@@ -171,6 +173,30 @@ int futex_exit(struct syscall_exit *ctx)
 		exit_wait(task, &call, number, result);
 	else if (number != SYSCALL_RESTART && operation_in(&call, WAKES))
 		exit_wake(task, &call);
+	return 0;
+}
+
+struct syscall_enter {
+	__u64 entry;
+	__u64 number;
+	__u64 arguments[6];
+};
+
+/* Attached for a moment now and then, to learn what a call takes before it sleeps. */
+SEC("tracepoint/syscalls/sys_enter_futex")
+int futex_enter(struct syscall_enter *ctx)
+{
+	struct futex_call call = { .operation = 1 + (ctx->arguments[1] & FUTEX_CMD_MASK) };
+	struct futex_entry *entry;
+	__u32 zero = 0;
+
+	if (!operation_in(&call, WAITS))
+		return 0;
+	entry = bpf_map_lookup_elem(&futex_entries, &zero);
+	if (!entry)
+		return 0;
+	entry->task = (__u64)bpf_get_current_task();
+	entry->time = bpf_ktime_get_ns();
 	return 0;
 }
 

@@ -109,6 +109,37 @@ static __always_inline bool is_join(const struct futex_call *call)
 	       (call->operation == FUTEX_WAIT + 1 || call->operation == FUTEX_WAIT_BITSET + 1);
 }
 
+/* The last futex call that was seen to begin on this CPU, and how long such calls took until
+ * their thread left its CPU. They are watched a small part of the time only. */
+struct futex_entry {
+	__u64 task, time;
+	__u64 before, sleeps; /* ns from the entry to the switch, all together; how many */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct futex_entry);
+} futex_entries SEC(".maps");
+
+/* What is older is of another call, whose beginning was not watched. */
+#define ENTRY_NS 100000
+
+/* The thread leaves its CPU for the first time in a call: that is the CPU it entered it on. */
+static __always_inline void count_entry(struct task_struct *task, __u64 now)
+{
+	struct futex_entry *entry;
+	__u32 zero = 0;
+
+	entry = bpf_map_lookup_elem(&futex_entries, &zero);
+	if (!entry || entry->task != (__u64)task || now - entry->time > ENTRY_NS)
+		return;
+	entry->before += now - entry->time;
+	entry->sleeps++;
+	entry->task = 0;
+}
+
 /* The place of a lock among those that the thread may hold, HELD_LOCKS if it has none. */
 static __always_inline __u32 find_held(const struct futex_thread *locks, __u64 address)
 {

@@ -13,6 +13,14 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type FutexFutexEntry struct {
+	_      structs.HostLayout
+	Task   uint64
+	Time   uint64
+	Before uint64
+	Sleeps uint64
+}
+
 type FutexFutexKey struct {
 	_       structs.HostLayout
 	Address uint64
@@ -210,6 +218,7 @@ type FutexUnwindSet struct {
 const (
 	FutexMapCounters         = "counters"
 	FutexMapEvents           = "events"
+	FutexMapFutexEntries     = "futex_entries"
 	FutexMapFutexLocks       = "futex_locks"
 	FutexMapKernelLayouts    = "kernel_layouts"
 	FutexMapStackMemorySpace = "stack_memory_space"
@@ -221,6 +230,7 @@ const (
 	FutexMapUnwindProcesses  = "unwind_processes"
 	FutexMapUnwindRows       = "unwind_rows"
 	FutexMapUnwindSets       = "unwind_sets"
+	FutexProgFutexEnter      = "futex_enter"
 	FutexProgFutexExit       = "futex_exit"
 	FutexProgReadLocks       = "read_locks"
 	FutexVarForgetBefore     = "forget_before"
@@ -269,8 +279,9 @@ type FutexSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type FutexProgramSpecs struct {
-	FutexExit *ebpf.ProgramSpec `ebpf:"futex_exit"`
-	ReadLocks *ebpf.ProgramSpec `ebpf:"read_locks"`
+	FutexEnter *ebpf.ProgramSpec `ebpf:"futex_enter"`
+	FutexExit  *ebpf.ProgramSpec `ebpf:"futex_exit"`
+	ReadLocks  *ebpf.ProgramSpec `ebpf:"read_locks"`
 }
 
 // FutexMapSpecs contains maps before they are loaded into the kernel.
@@ -279,6 +290,7 @@ type FutexProgramSpecs struct {
 type FutexMapSpecs struct {
 	Counters         *ebpf.MapSpec `ebpf:"counters"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
+	FutexEntries     *ebpf.MapSpec `ebpf:"futex_entries"`
 	FutexLocks       *ebpf.MapSpec `ebpf:"futex_locks"`
 	KernelLayouts    *ebpf.MapSpec `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.MapSpec `ebpf:"stack_memory_space"`
@@ -322,6 +334,7 @@ func (o *FutexObjects) Close() error {
 type FutexMaps struct {
 	Counters         *ebpf.Map `ebpf:"counters"`
 	Events           *ebpf.Map `ebpf:"events"`
+	FutexEntries     *ebpf.Map `ebpf:"futex_entries"`
 	FutexLocks       *ebpf.Map `ebpf:"futex_locks"`
 	KernelLayouts    *ebpf.Map `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.Map `ebpf:"stack_memory_space"`
@@ -339,6 +352,7 @@ func (m *FutexMaps) Close() error {
 	return _FutexClose(
 		m.Counters,
 		m.Events,
+		m.FutexEntries,
 		m.FutexLocks,
 		m.KernelLayouts,
 		m.StackMemorySpace,
@@ -365,12 +379,14 @@ type FutexVariables struct {
 //
 // It can be passed to LoadFutexObjects or ebpf.CollectionSpec.LoadAndAssign.
 type FutexPrograms struct {
-	FutexExit *ebpf.Program `ebpf:"futex_exit"`
-	ReadLocks *ebpf.Program `ebpf:"read_locks"`
+	FutexEnter *ebpf.Program `ebpf:"futex_enter"`
+	FutexExit  *ebpf.Program `ebpf:"futex_exit"`
+	ReadLocks  *ebpf.Program `ebpf:"read_locks"`
 }
 
 func (p *FutexPrograms) Close() error {
 	return _FutexClose(
+		p.FutexEnter,
 		p.FutexExit,
 		p.ReadLocks,
 	)

@@ -110,12 +110,13 @@ static __always_inline void note_call(struct task_struct *task, struct thread_wa
 	read_own_call(&call, regs, wait->syscall, 0);
 	if (!operation_in(&call, WAITS) || (wait->syscall == SYSCALL_RESTART && !restarts(wait, &call)))
 		goto none;
-	locks->first = is_first(locks, &call, find_held(locks, call.address), now);
+	locks->first = wait->syscall != SYSCALL_RESTART && is_first(locks, &call, find_held(locks, call.address), now);
 	if (locks->first)
 		call.flags |= FUTEX_CALL_FIRST;
 	call.owner = read_owner(&call);
 	wait->futex = call;
 	locks->since = now;
+	count_entry(task, now);
 	return;
 none:
 	wait->futex.operation = 0;
@@ -223,7 +224,7 @@ int wait_switch(__u64 *ctx)
 
 /* Whether the waker is in a futex call that lets go on who waits as this thread does. Then
  * its stack is where it let go of the lock. */
-static __always_inline bool releases(struct task_struct *waker, struct thread_wait *wait, __u64 now)
+static __always_inline bool releases(struct task_struct *waker, struct task_struct *task, struct thread_wait *wait, __u64 now)
 {
 	struct thread_wait *own;
 	struct futex_call call;
@@ -233,6 +234,8 @@ static __always_inline bool releases(struct task_struct *waker, struct thread_wa
 	own = bpf_task_storage_get(&thread_waits, waker, 0, 0);
 	if (own && !own->locks.let_go)
 		own->locks.let_go = now;
+	if (wait->futex.flags & FUTEX_CALL_SEVERAL && waker->tgid == task->tgid)
+		wait->futex.address = call.address; /* it is one of them */
 	return call.address == wait->futex.address || !(wait->futex.flags & FUTEX_PRIVATE_FLAG);
 }
 
@@ -263,7 +266,7 @@ int wait_waking(__u64 *ctx)
 	}
 	wait->waker_tgid = waker->tgid;
 	wait->waker_tid = waker->pid;
-	if (releases(waker, wait, now))
+	if (releases(waker, task, wait, now))
 		wait->flags |= WAIT_RELEASED;
 	else if (now - since < WAKER_STACK_FROM)
 		return 0;

@@ -13,6 +13,14 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type WaitFutexEntry struct {
+	_      structs.HostLayout
+	Task   uint64
+	Time   uint64
+	Before uint64
+	Sleeps uint64
+}
+
 type WaitFutexKey struct {
 	_       structs.HostLayout
 	Address uint64
@@ -318,6 +326,7 @@ type WaitWaitSpace struct {
 const (
 	WaitMapCounters         = "counters"
 	WaitMapEvents           = "events"
+	WaitMapFutexEntries     = "futex_entries"
 	WaitMapFutexLocks       = "futex_locks"
 	WaitMapKernelLayouts    = "kernel_layouts"
 	WaitMapStackMemorySpace = "stack_memory_space"
@@ -387,6 +396,7 @@ type WaitProgramSpecs struct {
 type WaitMapSpecs struct {
 	Counters         *ebpf.MapSpec `ebpf:"counters"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
+	FutexEntries     *ebpf.MapSpec `ebpf:"futex_entries"`
 	FutexLocks       *ebpf.MapSpec `ebpf:"futex_locks"`
 	KernelLayouts    *ebpf.MapSpec `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.MapSpec `ebpf:"stack_memory_space"`
@@ -430,6 +440,7 @@ func (o *WaitObjects) Close() error {
 type WaitMaps struct {
 	Counters         *ebpf.Map `ebpf:"counters"`
 	Events           *ebpf.Map `ebpf:"events"`
+	FutexEntries     *ebpf.Map `ebpf:"futex_entries"`
 	FutexLocks       *ebpf.Map `ebpf:"futex_locks"`
 	KernelLayouts    *ebpf.Map `ebpf:"kernel_layouts"`
 	StackMemorySpace *ebpf.Map `ebpf:"stack_memory_space"`
@@ -449,6 +460,7 @@ func (m *WaitMaps) Close() error {
 	return _WaitClose(
 		m.Counters,
 		m.Events,
+		m.FutexEntries,
 		m.FutexLocks,
 		m.KernelLayouts,
 		m.StackMemorySpace,

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"cmp"
+	"errors"
 
 	"github.com/narrows-profiler/narrows/collector/futex"
 	"github.com/narrows-profiler/narrows/collector/lock"
@@ -13,7 +14,10 @@ import (
 const forgetLocks = 3 * cutInterval
 
 // lockSums is what was counted of all locks up to its time.
-type lockSums []futex.Sums
+type lockSums struct {
+	sums        []futex.Sums
+	beforeSleep float64 // ns of each wait that are not in its sum
+}
 
 // readLockSums queues what was counted of locks up to now.
 func (c *Collector) readLockSums(now uint64) error {
@@ -21,18 +25,22 @@ func (c *Collector) readLockSums(now uint64) error {
 		return nil
 	}
 	var sums lockSums
-	err := c.futexes.Read(now-min(now, forgetLocks), func(s futex.Sums) { sums = append(sums, s) })
+	err := c.futexes.Read(now-min(now, forgetLocks), func(s futex.Sums) { sums.sums = append(sums.sums, s) })
+	var late error
+	sums.beforeSleep, late = c.futexes.BeforeSleep()
 	c.queue.Push(now, sums)
-	return err
+	return errors.Join(err, late)
 }
 
 // lockSums brings what was sampled of each lock to what was counted of it in this window.
 func (r *replayer) lockSums(sums lockSums) {
 	f := r.offCPU.futexes
-	known := make(map[futex.Key]futex.Sums, len(sums))
-	for _, s := range sums {
+	known := make(map[futex.Key]futex.Sums, len(sums.sums))
+	for _, s := range sums.sums {
 		known[s.Key] = s
-		if delta := since(f.sums[s.Key], s); r.opened != nil && delta != (lock.Sums{}) {
+		delta := since(f.sums[s.Key], s)
+		delta.Waited += sums.beforeSleep * (delta.Waits - delta.Changed)
+		if r.opened != nil && delta != (lock.Sums{}) {
 			r.lockSum(s, delta)
 		}
 	}

@@ -103,6 +103,7 @@ func (c *Core) options(spec *ebpf.CollectionSpec) *ebpf.CollectionOptions {
 		bpf.CoreMapUnwindProcesses: c.objects.UnwindProcesses,
 		bpf.CoreMapStackSettings:   c.objects.StackSettings, bpf.CoreMapStacksSent: c.objects.StacksSent,
 		bpf.CoreMapThreadWaits: c.objects.ThreadWaits, bpf.CoreMapFutexLocks: c.objects.FutexLocks,
+		bpf.CoreMapFutexEntries: c.objects.FutexEntries,
 	} {
 		if declared := spec.Maps[name]; declared != nil {
 			declared.MaxEntries = m.MaxEntries()
@@ -136,6 +137,9 @@ func (c *Core) Stacks() *ebpf.Map { return c.objects.StackSettings }
 
 // Locks holds the sums of each lock of user space; see bpf/futex.h.
 func (c *Core) Locks() *ebpf.Map { return c.objects.FutexLocks }
+
+// Entries holds what futex calls take before they sleep; see bpf/futex.h.
+func (c *Core) Entries() *ebpf.Map { return c.objects.FutexEntries }
 
 // Counters holds one number for each reason the kernel side counts.
 type Counters [bpf.CoreCounterCOUNTER_MAX]uint64

@@ -17,8 +17,9 @@
 // on, else for the first of them. One that a signal nobody handles interrupts, such as a
 // debugger's, goes on by restart_syscall, and is then counted as two waits of one acquisition.
 //
-// Time waited is time off the CPU and up to the call's end: a call that comes back at once,
-// because its word has changed, is counted, and has waited for nothing.
+// Time waited is that from when the thread leaves its CPU to the call's end. What a call takes
+// before that is known of a sample of all ([Watcher.BeforeSleep]). A call that comes back at
+// once, because its word has changed, is counted, and has waited for nothing.
 package futex
 
 import (
@@ -56,6 +57,7 @@ type Watcher struct {
 	objects bpf.FutexObjects
 	core    *core.Core
 	links   []link.Link
+	entries entries
 }
 
 // Open loads and attaches the programs. It needs CAP_PERFMON and CAP_BPF, and a kernel with
@@ -86,6 +88,7 @@ func (w *Watcher) open() error {
 		}
 		w.links = append(w.links, attached)
 	}
+	w.entries.begin(w.objects.FutexEnter, w.core.Entries())
 	return nil
 }
 
@@ -103,6 +106,10 @@ type Sums struct {
 	// between, up to when the first was woken.
 	Holds, Held uint64
 }
+
+// BeforeSleep is how many ns of a wait are before its thread leaves its CPU, on average: they
+// are not in [Sums].
+func (w *Watcher) BeforeSleep() (float64, error) { return w.entries.beforeSleep() }
 
 // Read gives the sums of all locks. Those that nothing was added to since the given time are
 // dropped after that. No CPU misses a tick for it: it is one file that is read.
@@ -152,13 +159,13 @@ func sums(raw *bpf.FutexLockRecord) Sums {
 
 // Cost is what the programs took so far; it is counted only while BPF statistics are on.
 func (w *Watcher) Cost() (runs uint64, spent time.Duration, err error) {
-	return core.Cost(w.objects.FutexExit)
+	return core.Cost(w.objects.FutexExit, w.objects.FutexEnter)
 }
 
 // Stop detaches the programs.
 func (w *Watcher) Stop() error {
-	err := core.Detach(w.links)
-	w.links = nil
+	err := errors.Join(w.entries.end(), core.Detach(w.links))
+	w.links, w.entries.stop = nil, nil
 	return err
 }
 
