@@ -255,6 +255,8 @@ type AsleepThreadWait struct {
 	Syscall     int32
 	State       uint32
 	Flags       uint32
+	Go          uint32
+	_           [4]byte
 	Futex       struct {
 		_         structs.HostLayout
 		Address   uint64
@@ -320,7 +322,7 @@ type AsleepUnwindProcess struct {
 	Set        uint32
 	First      uint32
 	Count      uint32
-	Padding    uint32
+	Go         uint32
 	Check      uint64
 }
 

@@ -121,11 +121,13 @@ type ContentionContentionSpace struct {
 		File          uint32
 		First         uint32
 		Count         uint32
+		Go            uint32
 		Epoch         uint32
 		Result        uint16
 		Switches      uint8
 		Leaf          uint8
 		WindowSize    uint32
+		_             [4]byte
 		WindowAddress uint64
 		Window        [512]uint64
 		Cache         [1024]struct {
@@ -271,6 +273,8 @@ type ContentionThreadWait struct {
 	Syscall     int32
 	State       uint32
 	Flags       uint32
+	Go          uint32
+	_           [4]byte
 	Futex       struct {
 		_         structs.HostLayout
 		Address   uint64
@@ -336,7 +340,7 @@ type ContentionUnwindProcess struct {
 	Set        uint32
 	First      uint32
 	Count      uint32
-	Padding    uint32
+	Go         uint32
 	Check      uint64
 }
 

@@ -240,6 +240,8 @@ type CoreThreadWait struct {
 	Syscall     int32
 	State       uint32
 	Flags       uint32
+	Go          uint32
+	_           [4]byte
 	Futex       struct {
 		_         structs.HostLayout
 		Address   uint64
@@ -331,7 +333,7 @@ type CoreUnwindProcess struct {
 	Set        uint32
 	First      uint32
 	Count      uint32
-	Padding    uint32
+	Go         uint32
 	Check      uint64
 }
 

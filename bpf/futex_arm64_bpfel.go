@@ -121,6 +121,8 @@ type FutexThreadWait struct {
 	Syscall     int32
 	State       uint32
 	Flags       uint32
+	Go          uint32
+	_           [4]byte
 	Futex       struct {
 		_         structs.HostLayout
 		Address   uint64
@@ -186,7 +188,7 @@ type FutexUnwindProcess struct {
 	Set        uint32
 	First      uint32
 	Count      uint32
-	Padding    uint32
+	Go         uint32
 	Check      uint64
 }
 

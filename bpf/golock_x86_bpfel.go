@@ -69,11 +69,13 @@ type GoLockGoSpace struct {
 		File          uint32
 		First         uint32
 		Count         uint32
+		Go            uint32
 		Epoch         uint32
 		Result        uint16
 		Switches      uint8
 		Leaf          uint8
 		WindowSize    uint32
+		_             [4]byte
 		WindowAddress uint64
 		Window        [512]uint64
 		Cache         [1024]struct {
@@ -254,7 +256,7 @@ type GoLockUnwindProcess struct {
 	Set        uint32
 	First      uint32
 	Count      uint32
-	Padding    uint32
+	Go         uint32
 	Check      uint64
 }
 

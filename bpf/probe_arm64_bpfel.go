@@ -65,11 +65,13 @@ type ProbeProbeSpace struct {
 		File          uint32
 		First         uint32
 		Count         uint32
+		Go            uint32
 		Epoch         uint32
 		Result        uint16
 		Switches      uint8
 		Leaf          uint8
 		WindowSize    uint32
+		_             [4]byte
 		WindowAddress uint64
 		Window        [512]uint64
 		Cache         [1024]struct {
@@ -144,7 +146,7 @@ type ProbeUnwindProcess struct {
 	Set        uint32
 	First      uint32
 	Count      uint32
-	Padding    uint32
+	Go         uint32
 	Check      uint64
 }
 

@@ -63,6 +63,7 @@ struct thread_wait {
 	__s32 syscall; /* -1: none */
 	__u32 state;   /* the task's, 0 if it could have gone on */
 	__u32 flags;
+	__u32 go; /* of its process, as the last stack that was taken told */
 	struct futex_call futex;
 	struct futex_thread locks;
 };

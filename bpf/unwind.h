@@ -97,6 +97,7 @@ static __always_inline void find_process(struct unwind_walk *walk, const struct 
 	struct unwind_process process;
 
 	walk->version = 0;
+	walk->go = 0;
 	if (!known)
 		return;
 	process = *known;
@@ -106,6 +107,7 @@ static __always_inline void find_process(struct unwind_walk *walk, const struct 
 	walk->version = process.version;
 	walk->first = process.first;
 	walk->count = process.count;
+	walk->go = process.go;
 }
 
 /* Half-way through an exec the program's memory is gone, though its registers are not:

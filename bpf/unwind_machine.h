@@ -57,14 +57,15 @@ struct unwind_process {
 	__u64 version;
 	__u32 set;
 	__u32 first, count;
-	__u32 padding;
+	__u32 go; /* whether it is a Go program through and through, whose futexes are not its locks */
 	__u64 check; /* of all of it: an entry is reused at once, even while it is read */
 };
 
 static __always_inline __u64 check_process(const struct unwind_process *process)
 {
 	return process->start * 3 + process->generation * 5 + process->version * 7 +
-	       ((__u64)process->first << 32 | process->count) * 11 + process->set * 13;
+	       ((__u64)process->first << 32 | process->count) * 11 + process->set * 13 +
+	       process->go * 17;
 }
 
 struct {

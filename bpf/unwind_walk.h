@@ -60,6 +60,7 @@ struct unwind_walk {
 	__u64 start, end, bias; /* the mapping found last */
 	__u32 file;      /* ... and its file */
 	__u32 first, count; /* the process's mappings */
+	__u32 go;        /* the process is a Go program */
 	__u32 epoch;     /* coarse time, to see which tables are used */
 	__u16 result;    /* enum unwind_end */
 	__u8 switches;

@@ -29,7 +29,8 @@ struct wait_budget {
 	__u32 switches;    /* in this period */
 	__u32 stack_shift; /* one switch in 2^this gets a stack */
 	/* Of waits that ended as others let go of a lock, and of all others: who held a lock
-	 * is told by all who let go of it, so that other waits do not thin these out. */
+	 * is told by all who let go of it, so that other waits do not thin these out. Go's are
+	 * among the others: its runtime parks threads by futexes, and no lock of the program. */
 	struct event_share locks, others;
 };
 
@@ -95,8 +96,9 @@ static __always_inline void take_stack(struct wait_space *space, void *ctx, stru
 }
 
 /* Notes the futex call that the thread leaves its CPU in, at its first time, and who holds
- * the lock now. */
-static __always_inline void note_call(struct task_struct *task, struct thread_wait *wait, const struct pt_regs *regs, __u64 now)
+ * the lock now. As those below, it is a function of its own so that its variables do not lie
+ * on the stack while the walk needs it. */
+static __attribute__((noinline)) void note_call(struct task_struct *task, struct thread_wait *wait, const struct pt_regs *regs, __u64 now)
 {
 	struct futex_thread *locks = &wait->locks;
 	struct futex_call call;
@@ -123,7 +125,7 @@ none:
 }
 
 /* What the thread has not told yet is lost with it. */
-static __always_inline void end_thread(struct task_struct *task, __u64 now)
+static __attribute__((noinline)) void end_thread(struct task_struct *task, __u64 now)
 {
 	struct thread_wait *wait = bpf_task_storage_get(&thread_waits, task, 0, 0);
 
@@ -167,6 +169,7 @@ static __always_inline void leave_cpu(struct wait_space *space, void *ctx, struc
 	if (!(bpf_get_prandom_u32() & ((1u << (budget->stack_shift & 31)) - 1))) {
 		take_stack(space, ctx, task, now, stack_address(ctx, &space->address), wait->syscall);
 		wait->stack = space->stack.id;
+		wait->go = space->walk.go;
 		wait->stack_weight = 1u << (budget->stack_shift & 31);
 		if (UNWIND_NEEDS_HELP(space->stack.stack.unwind) && !space->stack.stack.memory)
 			wait->flags |= WAIT_STACK_WANTED;
@@ -187,7 +190,7 @@ static __always_inline void enter_cpu(struct wait_space *space, struct task_stru
 	since = __sync_lock_test_and_set(&wait->since, 0);
 	if (!since || since > now)
 		return;
-	share = wait->flags & WAIT_RELEASED ? &space->budget.locks : &space->budget.others;
+	share = wait->flags & WAIT_RELEASED && !wait->go ? &space->budget.locks : &space->budget.others;
 	weight = weigh_wait(wait, now - since);
 	if (weight)
 		weight = thin_out(share, weight, now - since);
@@ -224,7 +227,7 @@ int wait_switch(__u64 *ctx)
 
 /* Whether the waker is in a futex call that lets go on who waits as this thread does. Then
  * its stack is where it let go of the lock. */
-static __always_inline bool releases(struct task_struct *waker, struct task_struct *task, struct thread_wait *wait, __u64 now)
+static __attribute__((noinline)) bool releases(struct task_struct *waker, struct task_struct *task, struct thread_wait *wait, __u64 now)
 {
 	struct thread_wait *own;
 	struct futex_call call;

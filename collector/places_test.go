@@ -106,7 +106,7 @@ func TestSumsOfASharedLock(t *testing.T) {
 	r.asleep(worker(12), 13, 2, futexAt, wait.FutexCall{Address: 0x10, Operation: 1}, 0x1100, 0x1300)
 	var sums lockSums
 	for pid := uint32(11); pid <= 12; pid++ {
-		sums = append(sums, futex.Sums{Key: futex.Key{PID: pid, Address: 0x10}, Process: worker(pid).Identity, Operation: 1, Acquisitions: 10, Waits: 20, Waited: 3000, Holds: 7, Held: 7})
+		sums.sums = append(sums.sums, futex.Sums{Key: futex.Key{PID: pid, Address: 0x10}, Process: worker(pid).Identity, Operation: 1, Acquisitions: 10, Waits: 20, Waited: 3000, Holds: 7, Held: 7})
 	}
 	r.queue.Push(4900, sums)
 	r.boundary(5000, 0, 0, last)

@@ -49,6 +49,9 @@ func (h *handles) put(id process.Identity, x *set) error {
 		Start: id.Start, Generation: id.Generation, Version: x.version,
 		Set: x.number, First: uint32(x.range_.at), Count: uint32(x.range_.n),
 	}
+	if x.pureGo {
+		p.Go = 1
+	}
 	p.Check = check(p)
 	h.sets.used(x.number, 1)
 	if err := h.kernel.Update(id.PID, p, ebpf.UpdateAny); err != nil {
@@ -85,7 +88,7 @@ func (h *handles) remove(pid uint32) error {
 
 // check is check_process of bpf/unwind_machine.h.
 func check(p bpf.CoreUnwindProcess) uint64 {
-	return p.Start*3 + p.Generation*5 + p.Version*7 + (uint64(p.First)<<32|uint64(p.Count))*11 + uint64(p.Set)*13
+	return p.Start*3 + p.Generation*5 + p.Version*7 + (uint64(p.First)<<32|uint64(p.Count))*11 + uint64(p.Set)*13 + uint64(p.Go)*17
 }
 
 // isFull tells whether an update failed for want of room.

@@ -3,6 +3,7 @@ package unwind
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/narrows-profiler/narrows/bpf"
@@ -40,6 +41,7 @@ type set struct {
 	range_  span
 	version uint64
 	files   []int
+	pureGo  bool
 }
 
 func newSets(c *core.Core, tables *Tables) (*sets, error) {
@@ -83,7 +85,7 @@ func (s *sets) get(of []process.Mapping, batch uint64, patient bool) (found *set
 	if patient && slices.ContainsFunc(of, func(m process.Mapping) bool { return !m.Binary.Ready() }) {
 		return nil, false, nil
 	}
-	created := &set{of: of}
+	created := &set{of: of, pureGo: isPureGo(of)}
 	described := s.describe(created)
 	if !s.place(created, described) {
 		s.reclaim()
@@ -138,6 +140,26 @@ func (s *sets) file(m process.Mapping, numbers map[*process.Binary]int) (number 
 		numbers[m.Binary] = number
 	}
 	return number, bias
+}
+
+// isPureGo tells whether all code that is mapped, but for the kernel's own, is that of a Go
+// program. With C in it, its threads may wait for locks of C.
+func isPureGo(of []process.Mapping) bool {
+	found := false
+	for _, m := range of {
+		if strings.HasPrefix(m.Binary.Path, "[") {
+			continue
+		}
+		if !m.Binary.Ready() {
+			return false
+		}
+		file, err := m.Binary.File()
+		if err != nil || !file.HasContents(".gopclntab") && !file.HasContents(".data.rel.ro.gopclntab") {
+			return false
+		}
+		found = true
+	}
+	return found
 }
 
 func (s *sets) place(created *set, described []bpf.CoreUnwindMapping) bool {
