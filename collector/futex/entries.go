@@ -37,7 +37,7 @@ func (e *entries) begin(program *ebpf.Program, seen *ebpf.Map) {
 }
 
 func (e *entries) run(ctx context.Context) error {
-	for {
+	for wait := entryInterval / 2; pause(ctx, wait); wait = entryInterval - entryTime {
 		attached, err := link.Tracepoint("syscalls", "sys_enter_futex", e.program, nil)
 		if err != nil {
 			return fmt.Errorf("attaching to sys_enter_futex: %w", err)
@@ -46,10 +46,8 @@ func (e *entries) run(ctx context.Context) error {
 		if err := attached.Close(); err != nil {
 			return fmt.Errorf("detaching from sys_enter_futex: %w", err)
 		}
-		if !pause(ctx, entryInterval-entryTime) {
-			return nil
-		}
 	}
+	return nil
 }
 
 // pause waits; false if there is nothing more to be done.
