@@ -140,6 +140,8 @@ static __always_inline void exit_wait(struct task_struct *task, struct futex_cal
 	}
 	if (number == SYSCALL_RESTART && !restarts(wait, call))
 		return;
+	if (result == -ERROR_FAULT)
+		count(COUNTER_FUTEX_UNREADABLE); /* for the kernel neither */
 	wait->locks.interrupted = result == -ERROR_RESTART_BLOCK ? call->address : 0;
 	now = bpf_ktime_get_ns();
 	at = find_held(&wait->locks, call->address);
