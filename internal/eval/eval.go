@@ -50,6 +50,8 @@ type Result struct {
 	First      string
 	FirstShare float64
 	FirstWhat  string
+	// FirstHolder is the function that lets go what is waited for there, if any.
+	FirstHolder string
 	// Rank is the planted place's, from 1; 0 if it is not among the ranked.
 	Rank int
 	// Cause is what the ranking says why, of a place that waits.
@@ -178,6 +180,9 @@ func (r *Result) findEntry(entries []rank.Entry) {
 	for i, e := range entries {
 		if i == 0 {
 			r.First, r.FirstShare, r.FirstWhat = e.Function, e.TimeShare, e.What
+			if len(e.Holders) > 0 {
+				r.FirstHolder = e.Holders[0].What
+			}
 		}
 		if r.Rank == 0 && r.waits(e) {
 			r.Rank, r.Cause = i+1, e.Cause

@@ -94,14 +94,14 @@ func TestTableSaysWhatWasNotFound(t *testing.T) {
 		{Subject: Subject{"s", plant.Fault{Name: "a", Signal: plant.CPU}}, First: "x/y.f", FirstShare: 0.42, Rank: 1, Predicted: 2, Gained: 1.5, GainedLow: 1.25, GainedHigh: 1.75},
 		{Subject: Subject{"s", plant.Fault{Name: "b", Signal: plant.CPU}}},
 		{Subject: Subject{"s", plant.Fault{Name: "c", Signal: plant.Alloc}}, Gained: 3},
-		{Subject: Subject{"s", plant.Fault{Name: "d", Signal: plant.Lock}}, First: "x/y.f", FirstShare: 1.2, FirstWhat: "sync.Mutex", Rank: 1, Cause: "convoy"},
+		{Subject: Subject{"s", plant.Fault{Name: "d", Signal: plant.Lock}}, First: "x/y.f", FirstShare: 1.2, FirstWhat: "sync.Mutex", FirstHolder: "x/y.g", Rank: 1, Cause: "convoy"},
 	}, plant.CPU, plant.Lock)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"| `y.f` 42 % | 1 | 2.00 × | 1.50 × (1.25 to 1.75) |", "| nothing | **not found** | - | unknown |", "| nothing | not yet seen: shows in alloc | - | 3.00 × |",
-		"| `y.f` 120 % of the time, sync.Mutex | 1 (convoy) | - | unknown |",
+		"| `y.f` 120 % of the time, sync.Mutex, let go by `y.g` | 1 (convoy) | - | unknown |",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, &b)

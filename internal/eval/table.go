@@ -52,6 +52,9 @@ func (r *Result) first() string {
 	if r.FirstWhat != "" {
 		text += " of the time, " + r.FirstWhat
 	}
+	if r.FirstHolder != "" {
+		text += fmt.Sprintf(", let go by `%s`", path.Base(r.FirstHolder))
+	}
 	return text
 }
 
