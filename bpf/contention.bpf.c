@@ -284,7 +284,7 @@ static __attribute__((noinline)) int send_event(struct contention_space *space)
 	space->event.stack = space->stack.id;
 	describe_release(&space->event, task);
 	find_object(&space->event, task);
-	submit(&space->event, sizeof(space->event), false);
+	submit_wait(&space->event, sizeof(space->event));
 	return 0;
 }
 

@@ -69,9 +69,11 @@ struct thread_identity {
 	char process_name[TASK_COMM_LEN]; /* the leader's */
 };
 
+#define RING_BYTES (16 * 1024 * 1024)
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 16 * 1024 * 1024);
+	__uint(max_entries, RING_BYTES);
 } events SEC(".maps");
 
 struct {
@@ -99,6 +101,14 @@ static __always_inline __u64 wakeup_flags(bool urgent)
 	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= WAKE_AT_BYTES ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
+/*
+ * A reader that gets no CPU leaves a ring that fills. CPU samples come at a fixed rate, waits as
+ * they please: where the ring is half full those are thinned out more (event_share.h), and the
+ * last quarter is for CPU samples alone.
+ */
+static __always_inline bool ring_fills(void) { return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_BYTES / 2; }
+static __always_inline bool ring_is_reserved(void) { return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_BYTES / 4 * 3; }
+
 /* Sends the first size bytes of an event; an urgent one wakes the reader. */
 #define submit(event, size, urgent) \
 	do { \
@@ -107,6 +117,15 @@ static __always_inline __u64 wakeup_flags(bool urgent)
 			n = sizeof(*(event)); \
 		if (bpf_ringbuf_output(&events, (event), n, wakeup_flags(urgent))) \
 			count(COUNTER_LOST_RING_FULL); \
+	} while (0)
+
+/* The same for what is not sampled by time. */
+#define submit_wait(event, size) \
+	do { \
+		if (ring_is_reserved()) \
+			count(COUNTER_LOST_RING_FULL); \
+		else \
+			submit(event, size, false); \
 	} while (0)
 
 /* The part of a thread's identity that finds its process's mappings. */

@@ -325,7 +325,7 @@ static __always_inline void send_wait(struct go_space *space, const struct user_
 		       &space->stack.thread, now);
 	go_caller(at, &caller);
 	event->release_stack = send_walked(space, caller, fp);
-	submit(event, sizeof(*event), false);
+	submit_wait(event, sizeof(*event));
 }
 
 static __always_inline void begin_event(struct go_wait_event *event, const struct goroutine *goroutine, const struct parked *parked)

@@ -61,12 +61,15 @@ struct {
 static __always_inline void begin_period(struct wait_budget *budget, __u64 now)
 {
 	__u64 period = now >> PERIOD_SHIFT, passed = period - budget->period;
+	__u32 most = STACKS_A_PERIOD;
 
 	if (!passed)
 		return;
+	if (ring_fills())
+		most /= 16;
 	budget->stack_shift = 0;
 	if (passed == 1)
-		for (int i = 0; i < MAX_STACK_SHIFT && budget->switches >> i > STACKS_A_PERIOD; i++)
+		for (int i = 0; i < MAX_STACK_SHIFT && budget->switches >> i > most; i++)
 			budget->stack_shift = i + 1;
 	adapt_share(&budget->locks, passed, LOCK_EVENTS_A_PERIOD);
 	adapt_share(&budget->others, passed, EVENTS_A_PERIOD);
@@ -202,7 +205,7 @@ static __always_inline void enter_cpu(struct wait_space *space, struct task_stru
 	describe_wait(&space->event, task, wait, since, now, weight);
 	wait->futex.flags &= ~FUTEX_CALL_FIRST; /* what comes next is of the same call */
 	share->events++;
-	submit(&space->event, sizeof(space->event), false);
+	submit_wait(&space->event, sizeof(space->event));
 }
 
 SEC("tp_btf/sched_switch")
