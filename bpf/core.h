@@ -37,6 +37,9 @@ enum counter {
 	COUNTER_FUTEX_FULL,            /* a wait was not counted with its lock: too many locks */
 	COUNTER_GO_WAIT_FULL,          /* a goroutine's wait was not followed: too many wait */
 	COUNTER_GO_STACK_UNREADABLE,   /* a goroutine's stack could not be found */
+	COUNTER_ALLOC_CALL_FULL,       /* an allocation was not followed: too many calls under way */
+	COUNTER_ALLOC_FULL,            /* ... or its block was not: too many live */
+	COUNTER_ALLOC_UNREADABLE,      /* ... or where its address was stored could not be read */
 	COUNTER_MAX,
 };
 
@@ -48,6 +51,7 @@ enum event_kind {
 	EVENT_WAIT,         /* a thread waited, and runs again */
 	EVENT_CONTENTION,   /* a lock of the kernel was waited for */
 	EVENT_GO_WAIT,      /* a goroutine waited, and was made ready */
+	EVENT_ALLOC,        /* memory was allocated */
 };
 
 /* Every event starts like this, so that one reader serves all. */

@@ -79,7 +79,10 @@ const (
 	CoreCounterCOUNTER_FUTEX_FULL             CoreCounter = 21
 	CoreCounterCOUNTER_GO_WAIT_FULL           CoreCounter = 22
 	CoreCounterCOUNTER_GO_STACK_UNREADABLE    CoreCounter = 23
-	CoreCounterCOUNTER_MAX                    CoreCounter = 24
+	CoreCounterCOUNTER_ALLOC_CALL_FULL        CoreCounter = 24
+	CoreCounterCOUNTER_ALLOC_FULL             CoreCounter = 25
+	CoreCounterCOUNTER_ALLOC_UNREADABLE       CoreCounter = 26
+	CoreCounterCOUNTER_MAX                    CoreCounter = 27
 )
 
 type CoreEventHeader struct {
@@ -99,6 +102,7 @@ const (
 	CoreEventKindEVENT_WAIT         CoreEventKind = 5
 	CoreEventKindEVENT_CONTENTION   CoreEventKind = 6
 	CoreEventKindEVENT_GO_WAIT      CoreEventKind = 7
+	CoreEventKindEVENT_ALLOC        CoreEventKind = 8
 )
 
 type CoreFutexCallFlag uint32

@@ -17,6 +17,7 @@
 //	collector/cpu         the CPU sampler
 //	collector/wait        where threads wait, and who ends it
 //	collector/golock      where goroutines wait, by probes in Go programs
+//	collector/alloc       where memory is allocated, and what is never freed
 //	collector/probesite   where in a function a probe is put
 //	collector/lock        which locks were waited for, and who held them
 //	collector/kernellock  those of the kernel
@@ -66,6 +67,8 @@ const (
 	LockWait  Signal = "lock-wait"  // contentions/count, delay/nanoseconds: the stacks that waited
 	LockBlame Signal = "lock-blame" // the same: the stacks that let go after making others wait
 	LockHeld  Signal = "lock-held"  // blame/nanoseconds: what holders did while others waited
+	// Alloc has Go's heap profile's four types. What is in use is in the last window.
+	Alloc Signal = "alloc"
 )
 
 // Window is what was recorded in one stretch of time.
@@ -109,7 +112,10 @@ type Collector struct {
 	// were wanted.
 	goroutines    *goroutines
 	goroutinesErr error
-	events        *ringbuf.Reader
+	// allocs is nil if allocations are not recorded; allocsErr is why not, if they should be.
+	allocs    *allocs
+	allocsErr error
+	events    *ringbuf.Reader
 
 	queue    replay.Queue[any]
 	timeline replay.Timeline
@@ -194,6 +200,7 @@ func (c *Collector) open() error {
 	if err = c.openGoroutines(scanned); err != nil {
 		return err
 	}
+	c.openAllocs(scanned)
 	return c.mark(scheduled)
 }
 
@@ -332,7 +339,8 @@ func (c *Collector) Supplement(m *profile.Mapping) (io.ReaderAt, int64, error) {
 // how it went. The files that Binary gives stay open until Close.
 func (c *Collector) Stop() (Report, error) {
 	c.waiting()
-	err := c.mark(last)
+	err := c.stopAllocs()
+	err = errors.Join(err, c.mark(last))
 	if c.waits != nil {
 		err = errors.Join(err, c.kernelLocks.stop(), c.waits.Stop())
 	}
@@ -356,7 +364,7 @@ func (c *Collector) Stop() (Report, error) {
 func (c *Collector) Close() error { return c.close() }
 
 func (c *Collector) close() error {
-	failures := []error{c.kernelLocks.close(), c.goroutines.close()}
+	failures := []error{c.kernelLocks.close(), c.goroutines.close(), c.allocs.close()}
 	if c.futexes != nil {
 		failures = append(failures, c.futexes.Close())
 	}

@@ -1,9 +1,11 @@
 package collector
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/narrows-profiler/narrows/collector/alloc"
 	"github.com/narrows-profiler/narrows/collector/wait"
 )
 
@@ -26,6 +28,13 @@ type Config struct {
 	// of it: where goroutines wait is learnt from probes in the processes that are
 	// selected or services. 0 is the default of 10 %, below 0 there are no probes.
 	MaxSlowdown float64
+	// AllocMean records where the processes that are selected allocate memory, and what of it
+	// they do not free: an allocation for each so many bytes on average, each one if it is 1.
+	// 0 does not. It takes Waits, with which it shares how stacks are kept.
+	AllocMean uint64
+	// Announce is told what probes will cost a process before they have cost it much; nil if
+	// nobody is. It is called by another goroutine.
+	Announce func(text string)
 	// Selection restricts what is kept; the whole machine is watched all the same.
 	Selection Selection
 }
@@ -60,6 +69,15 @@ func (c Config) Check() error {
 	}
 	if m := c.UnwindMemory; m != 0 && (m < minUnwindMemory || m > maxUnwindMemory) {
 		return fmt.Errorf("%d bytes of unwind tables: use %d to %d", m, minUnwindMemory, maxUnwindMemory)
+	}
+	if c.AllocMean > alloc.MaxMean {
+		return fmt.Errorf("an allocation for each %d bytes: use 1 to %d", c.AllocMean, uint64(alloc.MaxMean))
+	}
+	if c.AllocMean > 0 && !c.Waits {
+		return errors.New("allocations are recorded only together with waits")
+	}
+	if c.AllocMean > 0 && c.MaxSlowdown < 0 {
+		return errors.New("allocations are not recorded without probes: let them slow programs down")
 	}
 	return nil
 }

@@ -41,8 +41,10 @@ func (c *Collector) openGoroutines(scanned []process.Scanned) error {
 	return nil
 }
 
-// probe has a process and its descendants probed, as far as they are Go programs.
+// probe has a process and its descendants probed, as far as they are Go programs, and for
+// their allocations.
 func (c *Collector) probe(pid uint32) {
+	c.probeAllocs(pid)
 	if c.goroutines == nil {
 		return
 	}

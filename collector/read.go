@@ -16,6 +16,7 @@ import (
 
 	"github.com/narrows-profiler/narrows/bpf"
 	"github.com/narrows-profiler/narrows/collector/accounting"
+	"github.com/narrows-profiler/narrows/collector/alloc"
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/golock"
 	"github.com/narrows-profiler/narrows/collector/kernellock"
@@ -106,6 +107,11 @@ func (c *Collector) event(record []byte, memories map[int]*unwind.Memory) {
 				c.queue.Push(event.Time, event)
 				return
 			}
+		case bpf.CoreEventKindEVENT_ALLOC:
+			if event, err := alloc.Decode(record); err == nil {
+				c.queue.Push(event.Time, event)
+				return
+			}
 		}
 	}
 	c.mu.Lock()
@@ -173,6 +179,7 @@ func (c *Collector) readBatch() error {
 		if c.goroutines != nil {
 			c.goroutines.apply(events)
 		}
+		c.allocs.apply(events)
 	}
 	return err
 }

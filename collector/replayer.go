@@ -7,6 +7,7 @@ import (
 	"github.com/google/pprof/profile"
 
 	"github.com/narrows-profiler/narrows/collector/accounting"
+	"github.com/narrows-profiler/narrows/collector/alloc"
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/futex"
 	"github.com/narrows-profiler/narrows/collector/golock"
@@ -79,6 +80,7 @@ type replayer struct {
 
 	offCPU  *offCPU  // nil if waits are not recorded
 	goWaits *goWaits // nil if those of goroutines are not
+	heap    *heap    // nil if allocations are not
 
 	index     int
 	opened    *boundary // nil before the first boundary and after the last
@@ -108,6 +110,10 @@ func (r *replayer) release(before uint64) {
 			r.goWait(e)
 		case golock.Waiting:
 			r.goWaiting(e)
+		case alloc.Event:
+			r.allocated(e)
+		case liveBlocks:
+			r.live(e)
 		case nextGeneration:
 			r.openLockWaits(time)
 			r.offCPU.stacks.NextGeneration()
@@ -181,6 +187,9 @@ func (r *replayer) boundary(b boundary) {
 		if r.offCPU != nil {
 			r.offCPU.begin(b.reading.Time)
 		}
+		if r.heap != nil {
+			r.heap.begin()
+		}
 	}
 	r.table.Sweep(b.reading.Time)
 }
@@ -190,6 +199,9 @@ func (r *replayer) frames() int {
 	n := r.cpu.Frames()
 	if r.offCPU != nil {
 		n += r.offCPU.builder.Frames() + r.offCPU.locks.Frames()
+	}
+	if r.heap != nil {
+		n += r.heap.builder.Frames()
 	}
 	return n
 }
@@ -226,6 +238,9 @@ func (r *replayer) close(from, to boundary) {
 		profiles[LockWait], profiles[LockBlame], profiles[LockHeld] = r.offCPU.locks.Profiles(start, end.Sub(start))
 		w.Programs = r.offCPU.programs
 		w.Locks, w.Edges = r.offCPU.locks.Locks, r.offCPU.locks.Edges
+	}
+	if r.heap != nil {
+		profiles[Alloc] = r.heap.builder.Profile(start, end.Sub(start))
 	}
 	r.windows <- w
 }

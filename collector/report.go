@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/narrows-profiler/narrows/collector/alloc"
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/golock"
 	"github.com/narrows-profiler/narrows/collector/jit"
@@ -58,6 +59,14 @@ type Report struct {
 	// GoTargetsErr is why none was.
 	GoTargets    []golock.Target
 	GoTargetsErr error
+	// AllocTargets are the processes whose allocations were recorded, or could not be, and why
+	// not; AllocsErr is why none were. AllocBackend is the hook, and AllocRuns and AllocTime
+	// what its programs took.
+	AllocTargets []alloc.Target
+	AllocsErr    error
+	AllocBackend string
+	AllocRuns    uint64
+	AllocTime    time.Duration
 	Unreadable   []int // processes whose mappings could not be read at the start
 }
 
@@ -106,6 +115,9 @@ func (c *Collector) report() (Report, error) {
 	)
 	r.JIT = c.jit.Counts()
 	c.reportGoroutines(&r)
+	if err := c.reportAllocs(&r); err != nil {
+		return r, err
+	}
 	if r.ProgramRuns, r.ProgramTime, err = c.sampler.Cost(); err != nil {
 		return r, err
 	}

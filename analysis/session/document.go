@@ -109,8 +109,38 @@ type Summary struct {
 	Benchmarks     []Benchmark `json:"benchmarks"`
 	// Calibration is what was known on this host before the recording, and how
 	// Narrows saw it; empty if that was not tried.
-	Calibration []Check  `json:"calibration"`
-	Warnings    []string `json:"warnings"`
+	Calibration []Check `json:"calibration"`
+	// Memory is what was allocated and what of it lives; nil if that was not recorded.
+	Memory   *Memory  `json:"memory,omitempty"`
+	Warnings []string `json:"warnings"`
+}
+
+// Memory is what processes allocated while it was recorded, and what of it lived at the end:
+// of the recording, of its process, or of the time in which that had probes.
+type Memory struct {
+	// MeanBytes is for how many bytes an allocation was recorded on average; 1: each.
+	MeanBytes int64          `json:"mean_bytes"`
+	Allocated MemoryEstimate `json:"allocated"`
+	Live      MemoryEstimate `json:"live"`
+	// Stacks are those of which most lives, the largest first.
+	Stacks []MemoryStack `json:"stacks"`
+}
+
+// MemoryStack is what one stack allocated.
+type MemoryStack struct {
+	Functions []string       `json:"functions"` // the innermost first
+	Allocated MemoryEstimate `json:"allocated"`
+	Live      MemoryEstimate `json:"live"`
+}
+
+// MemoryEstimate is a number of bytes with its 95 % interval, the number of blocks, and how
+// many recorded ones stand behind it.
+type MemoryEstimate struct {
+	Bytes     int64 `json:"bytes"`
+	LowBytes  int64 `json:"low_bytes"`
+	HighBytes int64 `json:"high_bytes"`
+	Objects   int64 `json:"objects"`
+	Samples   int64 `json:"samples"`
 }
 
 // Signal says how one signal was recorded: the backend that was taken, why, and
@@ -180,6 +210,9 @@ type OwnCost struct {
 	// FutexRunSeconds and FutexRuns are the same of the programs that watch futex calls.
 	FutexRunSeconds float64 `json:"futex_run_seconds"`
 	FutexRuns       int64   `json:"futex_runs"`
+	// AllocRunSeconds and AllocRuns are the same of the programs at allocators.
+	AllocRunSeconds float64 `json:"alloc_run_seconds,omitempty"`
+	AllocRuns       int64   `json:"alloc_runs,omitempty"`
 	// InterruptSeconds is what the interrupts that ran the programs took, EBPFRunSeconds
 	// included: EBPFRuns times what one was measured to cost when the recording began.
 	// 0 if that could not be told.

@@ -22,7 +22,7 @@ func fullSummary() session.Summary {
 			ByCPUAndWindow: []session.CPUTime{{CPU: 1, Window: 2, Time: session.Time{ExpectedNS: 100, SeenNS: 99, LostNS: 1, IdleNS: 5, StealNS: 2, Samples: 9}}},
 		},
 		Losses:     []session.Loss{{Reason: "missed ticks", Count: 1, Where: "cpu 1"}},
-		OwnCost:    &session.OwnCost{CPUUserSeconds: 0.5, CPUSystemSeconds: 0.25, EBPFRunSeconds: 0.125, EBPFRuns: 99, PeakMemoryBytes: 1 << 20},
+		OwnCost:    &session.OwnCost{CPUUserSeconds: 0.5, CPUSystemSeconds: 0.25, EBPFRunSeconds: 0.125, EBPFRuns: 99, AllocRuns: 7, AllocRunSeconds: 0.5, PeakMemoryBytes: 1 << 20},
 		Unwinding:  []session.Unwinding{{File: "/bin/service", BuildID: "abc", Complete: 9, Truncated: map[string]int64{"no frame pointer": 1}}},
 		Symbols:    []session.Symbols{{File: "/bin/service", BuildID: "abc", Named: 9, Unnamed: map[string]int64{"stripped": 1}}},
 		Services:   []session.Service{{Name: "ryot", PID: 7, TargetKind: "reference", URL: "http://127.0.0.1:1"}},
@@ -30,6 +30,11 @@ func fullSummary() session.Summary {
 		Calibration: []session.Check{
 			{Name: "CPU split", What: "a program", Samples: 3000, Unit: "%", Values: []session.CheckValue{session.NewCheckValue("half", 50, 49, 2.8)}, Verdict: session.WithinChance, Reason: "near"},
 			{Name: "price of a tick", Unit: "us", Values: []session.CheckValue{{Name: "eBPF program", Seen: 2.5}}, Verdict: session.JustMeasured, Reason: "no truth"},
+		},
+		Memory: &session.Memory{
+			MeanBytes: 524288, Allocated: session.MemoryEstimate{Bytes: 100, LowBytes: 90, HighBytes: 120, Objects: 4, Samples: 3},
+			Live:   session.MemoryEstimate{Bytes: 10, LowBytes: 9, HighBytes: 12, Objects: 1, Samples: 1},
+			Stacks: []session.MemoryStack{{Functions: []string{"leak", "main"}, Live: session.MemoryEstimate{Bytes: 10, Objects: 1}}},
 		},
 		Warnings: []string{"a warning"},
 	}

@@ -4,7 +4,7 @@ import "fmt"
 
 // probeFlags bound what is done to the programs under observation.
 type probeFlags struct {
-	MaxSlowdown float64 `default:"10" placeholder:"PERCENT" help:"What probes may add to a program's CPU time. They tell where goroutines of Go programs wait, in the processes that are selected or services. 0: no probes."`
+	MaxSlowdown float64 `default:"10" placeholder:"PERCENT" help:"What probes may add to a program's CPU time. They tell where goroutines of Go programs wait, in the processes that are selected or services, and of allocations. 0: no probes."`
 }
 
 // validate refuses what is no share.

@@ -25,6 +25,7 @@ type recordCommand struct {
 	PID       []int         `short:"p" help:"Keep only these processes and their descendants."`
 	Cgroup    []string      `help:"Keep only what runs in this cgroup (v2) and those beneath it, by its path."`
 	Window    time.Duration `default:"10s" help:"Length of the windows a session is made of."`
+	allocFlags
 	Waits     bool          `default:"true" negatable:"" help:"Record where threads wait and for which locks as well, which slows down programs that do little else."`
 	cacheFlags
 	probeFlags
@@ -39,6 +40,8 @@ func (recordCommand) Help() string {
   sudo narrows record -d 10s                      the whole machine, for ten seconds
   sudo narrows record -o build -- make -j4        a command and all it starts
   sudo narrows record -d 30s -p 4242 -o hot.svg   one process, straight to a flame graph
+  sudo narrows record -d 30s --alloc -p 4242      also where it allocates memory, and what it never frees:
+                                                  go tool pprof -sample_index=inuse_space DIR/alloc.pb.gz
 
 Ctrl-C ends a recording early and keeps it. COMMAND gets what the terminal sends, is ended when the
 recording ends before it, and its exit status becomes that of narrows; if narrows is killed, COMMAND
@@ -51,6 +54,9 @@ func (c *recordCommand) Validate() error {
 		return fmt.Errorf("a duration of %v is over before it begins", c.Duration)
 	}
 	if err := c.probeFlags.validate(); err != nil {
+		return err
+	}
+	if err := c.validAllocs(); err != nil {
 		return err
 	}
 	return validRecording(c.Frequency, c.Window)
@@ -69,6 +75,9 @@ func (c *recordCommand) Run(ctx context.Context, s streams) error {
 		}
 		fmt.Fprintf(s.out, "\nwritten to  %s\nnext        go tool pprof -top %[1]s/%s\n            narrows flame %[1]s\n", dir, session.CPU)
 		fmt.Fprintf(s.out, "            narrows locks %s\n", dir)
+		if summary.Memory != nil {
+			fmt.Fprintf(s.out, "            go tool pprof -top -sample_index=inuse_space %s/%s\n", dir, session.Alloc)
+		}
 		return nil
 	})
 }
@@ -83,6 +92,7 @@ func (c *recordCommand) run(ctx context.Context, s streams, show func(summary se
 	if err != nil {
 		return err
 	}
+	config.Announce = func(text string) { fmt.Fprintln(s.err, text) }
 	if err := requireKernel(); err != nil {
 		return err
 	}
@@ -100,6 +110,7 @@ func (c *recordCommand) config() (collector.Config, error) {
 		}
 	}
 	config.Selection.PIDs = c.PID
+	config.AllocMean = c.mean()
 	for _, path := range c.Cgroup {
 		ids, err := cgroup.IDs(path)
 		if err != nil {

@@ -162,6 +162,9 @@ var losses = map[bpf.CoreCounter]string{
 	bpf.CoreCounterCOUNTER_FUTEX_FULL:             "wait for a lock not counted: too many locks",
 	bpf.CoreCounterCOUNTER_GO_WAIT_FULL:           "too many goroutines wait",
 	bpf.CoreCounterCOUNTER_GO_STACK_UNREADABLE:    "a goroutine's stack could not be found",
+	bpf.CoreCounterCOUNTER_ALLOC_CALL_FULL:        "allocation not followed: too many calls under way",
+	bpf.CoreCounterCOUNTER_ALLOC_FULL:             "allocation not followed until it is freed: too many live",
+	bpf.CoreCounterCOUNTER_ALLOC_UNREADABLE:       "address of an allocation unreadable",
 }
 
 // Losses returns the counters that stand for something lost, by name. Zeros are

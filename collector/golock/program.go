@@ -3,7 +3,6 @@ package golock
 import (
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 
 	"github.com/narrows-profiler/narrows/collector/probesite"
@@ -68,7 +67,7 @@ func newProgram(b *process.Binary) (*program, error) {
 		return nil, err
 	}
 	p := &program{file: file, acquire: spans[acquireFunction], names: table}
-	if p.path, err = pathOf(b); err != nil {
+	if p.path, err = b.ProbePath(); err != nil {
 		return nil, err
 	}
 	if p.park, err = p.place(spans, parkFunction); err != nil {
@@ -87,19 +86,6 @@ func newProgram(b *process.Binary) (*program, error) {
 	}
 	p.tables = addresses(runtime.GOARCH, code, reasons.Entry)
 	return p, nil
-}
-
-// pathOf is a path by which the kernel finds the file, whatever became of its name.
-func pathOf(b *process.Binary) (string, error) {
-	reader, _, err := b.Reader()
-	if err != nil {
-		return "", err
-	}
-	f, ok := reader.(*os.File)
-	if !ok {
-		return "", errNotGo // the vDSO
-	}
-	return fmt.Sprintf("/proc/self/fd/%d", f.Fd()), nil
 }
 
 func (p *program) place(spans map[string]binary.GoSpan, name string) (place, error) {

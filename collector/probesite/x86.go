@@ -121,7 +121,12 @@ func isStackCheck(before, jump x86asm.Inst) bool {
 // as they were, else why not.
 func goesOnX86(inst x86asm.Inst, keep []string) (bool, string) {
 	switch inst.Op {
-	case x86asm.NOP, x86asm.CMP, x86asm.TEST, x86asm.PUSH:
+	case x86asm.NOP, x86asm.CMP, x86asm.TEST:
+		return true, ""
+	case x86asm.PUSH:
+		if slices.Contains(keep, "rsp") {
+			return false, "behind push the stack pointer is another"
+		}
 		return true, ""
 	case x86asm.MOV, x86asm.LEA, x86asm.ADD, x86asm.SUB, x86asm.AND, x86asm.OR, x86asm.XOR, x86asm.SHL, x86asm.SHR, x86asm.SAR,
 		x86asm.MOVZX, x86asm.MOVSX, x86asm.MOVSXD, x86asm.INC, x86asm.DEC, x86asm.NEG, x86asm.NOT:

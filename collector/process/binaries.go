@@ -97,6 +97,20 @@ func (b *Binary) Reader() (io.ReaderAt, int64, error) {
 	return b.reader, b.size, nil
 }
 
+// ProbePath is a path by which the kernel finds the file to put probes into, whatever became
+// of its name. It is good as long as the file is open.
+func (b *Binary) ProbePath() (string, error) {
+	reader, _, err := b.Reader()
+	if err != nil {
+		return "", err
+	}
+	f, ok := reader.(*os.File)
+	if !ok {
+		return "", fmt.Errorf("%s is no file that probes can be put into", b.Path)
+	}
+	return fmt.Sprintf("/proc/self/fd/%d", f.Fd()), nil
+}
+
 // Binaries is all files mapped for execution. It may be used by several goroutines.
 type Binaries struct {
 	mu      sync.Mutex

@@ -41,6 +41,9 @@ type Labels struct {
 	PID, TID       uint32
 	// Owner is the thread that held the lock; 0 if there is none or it is not known.
 	Owner uint32
+	// Bytes is the size of each block of memory, as Go's heap profiles have it; 0 if that is
+	// of no interest.
+	Bytes int64
 }
 
 // Builder gathers the samples of one signal in one window. It is used by one

@@ -94,6 +94,9 @@ func mapsOf(l *Labels) labelMaps {
 	if l.Owner != 0 {
 		m.numbers["owner"] = []int64{int64(l.Owner)}
 	}
+	if l.Bytes != 0 {
+		m.numbers["bytes"] = []int64{l.Bytes}
+	}
 	return m
 }
 

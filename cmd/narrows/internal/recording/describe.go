@@ -18,6 +18,7 @@ func Info(host session.Host, commandLine []string, config collector.Config) sess
 		Configuration: map[string]any{
 			"frequency": config.Frequency,
 			"window":    config.Window.String(),
+			"alloc":     config.AllocMean,
 			"selection": map[string]any{
 				"all": config.Selection.All, "pids": config.Selection.PIDs, "cgroups": config.Selection.Cgroups,
 			},
@@ -43,6 +44,7 @@ func Describe(s session.Summary) string {
 	}
 	fmt.Fprintf(&b, "lost        %s\n", losses(s.Losses))
 	fmt.Fprintf(&b, "stacks      %s\n", stacks(s.Unwinding))
+	b.WriteString(describeMemory(s.Memory))
 	if c := s.OwnCost; c != nil {
 		fmt.Fprintf(&b, "own cost    %.2f s of CPU, %s%s, %d MB at the peak\n",
 			c.CPUUserSeconds+c.CPUSystemSeconds, sampling(*c), watching(*c), c.PeakMemoryBytes>>20)
@@ -70,6 +72,9 @@ func watching(c session.OwnCost) string {
 		return ""
 	}
 	text := fmt.Sprintf(", %.2f s in eBPF at %d switches and wake-ups", c.WaitRunSeconds, c.WaitRuns)
+	if c.AllocRuns > 0 {
+		text += fmt.Sprintf(", %.2f s at %d calls of allocators", c.AllocRunSeconds, c.AllocRuns)
+	}
 	if c.FutexRuns > 0 {
 		text += fmt.Sprintf(", %.2f s at %d ends of futex calls", c.FutexRunSeconds, c.FutexRuns)
 	}

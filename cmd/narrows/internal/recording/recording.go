@@ -121,6 +121,11 @@ func (r *Recording) window(ctx context.Context, window collector.Window) error {
 		r.summary.named(symbols)
 	}
 	r.summary.window(window)
+	if p := window.Profiles[collector.Alloc]; p != nil {
+		if err := r.summary.memory.Add(p); err != nil {
+			return fmt.Errorf("adding up the allocations of window %d: %w", window.Index, err)
+		}
+	}
 	if err := r.sink.Window(ctx, window); err != nil {
 		return fmt.Errorf("keeping window %d: %w", window.Index, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/narrows-profiler/narrows/analysis/memory"
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
 	"github.com/narrows-profiler/narrows/collector/cpu"
@@ -25,12 +26,13 @@ type summary struct {
 	accounting session.Accounting
 	symbols    map[symbolsKey]*session.Symbols
 	before     syscall.Rusage // what this process had used before the recording
+	memory     *memory.Tally
 }
 
 type symbolsKey struct{ file, buildID string }
 
 func newSummary(before syscall.Rusage) summary {
-	return summary{symbols: map[symbolsKey]*session.Symbols{}, before: before}
+	return summary{symbols: map[symbolsKey]*session.Symbols{}, before: before, memory: memory.NewTally()}
 }
 
 func (s *summary) warn(text string) { s.Warnings = append(s.Warnings, text) }
@@ -78,6 +80,7 @@ func (s *summary) report(r collector.Report) {
 	s.waits(r)
 	s.futexes(r)
 	s.goroutines(r)
+	s.allocs(r)
 	for _, l := range r.Losses {
 		s.Losses = append(s.Losses, session.Loss{Reason: l.Reason, Count: int64(l.Count), Where: l.Where})
 	}
@@ -214,6 +217,8 @@ func (s *summary) cost(r collector.Report) {
 		WaitRuns:         int64(r.WaitRuns),
 		FutexRunSeconds:  r.FutexTime.Seconds(),
 		FutexRuns:        int64(r.FutexRuns),
+		AllocRunSeconds:  r.AllocTime.Seconds(),
+		AllocRuns:        int64(r.AllocRuns),
 		EBPFRuns:         int64(r.ProgramRuns),
 		InterruptSeconds: (time.Duration(r.ProgramRuns) * r.InterruptCost).Seconds(),
 		PeakMemoryBytes:  usage.Maxrss * 1024,

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/narrows-profiler/narrows/cmd/narrows/internal/recording"
+	"github.com/narrows-profiler/narrows/collector/alloc"
+)
+
+// allocFlags say whether allocations are recorded.
+type allocFlags struct {
+	Alloc     bool   `help:"Record where the processes of -p or COMMAND allocate memory by malloc and its kin (glibc, musl, jemalloc, tcmalloc, static programs with symbols), and what they never free: alloc.pb.gz. Probes slow them down within --max-slowdown."`
+	AllocRate uint64 `default:"524288" placeholder:"BYTES" help:"Record an allocation for each so many bytes, on average; 1: every one."`
+}
+
+// mean is what the collector takes; 0 if allocations are not recorded.
+func (f allocFlags) mean() uint64 {
+	if !f.Alloc {
+		return 0
+	}
+	return f.AllocRate
+}
+
+// validAllocs refuses what goes not together with allocations.
+func (c *recordCommand) validAllocs() error {
+	switch {
+	case c.AllocRate < 1 || c.AllocRate > alloc.MaxMean:
+		return fmt.Errorf("an allocation for each %d bytes: use --alloc-rate 1 to %d", c.AllocRate, uint64(alloc.MaxMean))
+	case !c.Alloc:
+		return nil
+	case len(c.PID) == 0 && len(c.Command) == 0:
+		return errors.New("--alloc puts probes into programs: say into which, by -p PID or a COMMAND after --")
+	case !c.Waits:
+		return errors.New("--alloc takes stacks as waits do: leave --no-waits out")
+	case c.MaxSlowdown == 0:
+		return errors.New("--alloc needs probes, which --max-slowdown 0 does not allow")
+	case recording.IsFile(c.Output):
+		return errors.New("--alloc makes a profile of its own: name a folder with -o")
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package recording
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/narrows-profiler/narrows/analysis/session"
+	"github.com/narrows-profiler/narrows/collector"
+	"github.com/narrows-profiler/narrows/collector/alloc"
+)
+
+// allocs says how allocations were recorded, and of which programs not, or not all the time.
+func (s *summary) allocs(r collector.Report) {
+	if r.AllocsErr != nil {
+		s.warn(fmt.Sprintf("allocations were not recorded: %v", r.AllocsErr))
+	}
+	if r.AllocBackend == "" {
+		return
+	}
+	s.Memory = s.memory.Document()
+	s.Signals = append(s.Signals, session.Signal{Signal: string(collector.Alloc), Backend: r.AllocBackend, Why: "at the bytes of malloc and its kin that cost least"})
+	var without []string
+	for _, t := range r.AllocTargets {
+		switch {
+		case errors.Is(t.Detached, alloc.ErrNoAllocator) || errors.Is(t.Detached, alloc.ErrGo):
+			without = append(without, fmt.Sprintf("process %d: %v", t.PID, t.Detached))
+		case t.Detached != nil && !errors.Is(t.Detached, alloc.ErrGone) && t.Probed:
+			s.warn(fmt.Sprintf("allocations of process %d were recorded for a part of the time, and what lives is what lived then: %v", t.PID, t.Detached))
+		case t.Detached != nil && !errors.Is(t.Detached, alloc.ErrGone):
+			s.warn(fmt.Sprintf("allocations of process %d were not recorded: %v", t.PID, t.Detached))
+		case t.Go:
+			s.warn(fmt.Sprintf("process %d is a Go program: what its C code allocates was recorded, Go's own heap not yet", t.PID))
+		}
+	}
+	const shown = 3
+	for i, text := range without {
+		if i == shown {
+			s.warn(fmt.Sprintf("allocations of %d more processes were not recorded", len(without)-shown))
+			break
+		}
+		s.warn("allocations were not recorded of " + text)
+	}
+}
+
+// describeMemory says in a few lines what was allocated and what of it lives.
+func describeMemory(m *session.Memory) string {
+	if m == nil {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "allocated   %s in %d blocks, %d of them recorded\n", estimate(m.Allocated), m.Allocated.Objects, m.Allocated.Samples)
+	fmt.Fprintf(&b, "live        %s in %d blocks, %d of them recorded\n", estimate(m.Live), m.Live.Objects, m.Live.Samples)
+	const stacks, functions = 3, 3
+	for i, s := range m.Stacks {
+		if i == stacks || s.Live.Objects == 0 {
+			break
+		}
+		named := s.Functions[:min(len(s.Functions), functions)]
+		fmt.Fprintf(&b, "            %s by %s\n", estimate(s.Live), strings.Join(named, ", called by "))
+	}
+	return b.String()
+}
+
+// estimate is a number of bytes, with its interval where chance had a part in it.
+func estimate(e session.MemoryEstimate) string {
+	if e.LowBytes == e.HighBytes {
+		return megabytes(e.Bytes) + " MB"
+	}
+	return fmt.Sprintf("%s MB (%s to %s)", megabytes(e.Bytes), megabytes(e.LowBytes), megabytes(e.HighBytes))
+}
+
+func megabytes(bytes int64) string { return fmt.Sprintf("%.4g", float64(bytes)/1e6) }

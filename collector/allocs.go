@@ -1,0 +1,225 @@
+package collector
+
+import (
+	"errors"
+	"math"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/collector/accounting"
+	"github.com/narrows-profiler/narrows/collector/alloc"
+	"github.com/narrows-profiler/narrows/collector/golock"
+	"github.com/narrows-profiler/narrows/collector/jit"
+	"github.com/narrows-profiler/narrows/collector/lifecycle"
+	"github.com/narrows-profiler/narrows/collector/process"
+	"github.com/narrows-profiler/narrows/collector/unwind"
+	"github.com/narrows-profiler/narrows/collector/window"
+)
+
+// allocs records the allocations of the processes that were asked for.
+type allocs struct {
+	watcher *alloc.Watcher
+	family  *golock.Family
+}
+
+// openAllocs makes ready to probe allocators. Allocations name stacks as waits do, and are
+// not recorded without.
+func (c *Collector) openAllocs(scanned []process.Scanned) {
+	if c.config.AllocMean == 0 {
+		return
+	}
+	if c.waits == nil {
+		c.allocsErr = errors.New("waits are not recorded, with which stacks are shared")
+		return
+	}
+	limit := alloc.Limit{Slowdown: c.config.MaxSlowdown, Announce: c.config.Announce}
+	if limit.Slowdown == 0 {
+		limit.Slowdown = golock.DefaultSlowdown
+	}
+	watcher, err := alloc.Open(c.core, c.config.AllocMean, limit, c.rescan)
+	if c.allocsErr = err; err != nil {
+		return // the report says so
+	}
+	c.allocs = &allocs{watcher: watcher, family: golock.NewFamily(scanned)}
+	c.replayer.heap = newHeap(c.config.AllocMean)
+	for _, pid := range c.config.Selection.PIDs {
+		c.probeAllocs(uint32(pid))
+	}
+}
+
+// probeAllocs has the allocators of a process and its descendants probed.
+func (c *Collector) probeAllocs(pid uint32) {
+	if c.allocs == nil {
+		return
+	}
+	for _, member := range c.allocs.family.Add(pid) {
+		if scanned, ok := process.ScanOne(member, c.binaries); ok {
+			c.allocs.watcher.Attach(member, scanned.Mappings)
+		}
+	}
+}
+
+// apply follows the processes' lives. Events come in the order of their times.
+func (a *allocs) apply(events []unwind.Event) {
+	if a == nil {
+		return
+	}
+	for _, e := range events {
+		switch e.Kind {
+		case lifecycle.Fork:
+			a.family.Forked(e.PID, e.Parent)
+			if a.family.Has(e.PID) {
+				a.watcher.Forked(e.PID)
+			}
+		case lifecycle.Exec:
+			if a.family.Has(e.PID) {
+				a.watcher.Replace(e.PID)
+			}
+		case lifecycle.Map:
+			if a.family.Has(e.PID) {
+				m := e.Mapping
+				a.watcher.Attach(e.PID, []process.Mapping{{Start: m.Start, End: m.End, Offset: m.Offset, Binary: e.Binary}})
+			}
+		case lifecycle.Exit:
+			if a.family.Has(e.PID) {
+				a.watcher.Detach(e.PID)
+			}
+			a.family.Exited(e.PID)
+		}
+	}
+}
+
+// stopAllocs takes the probes away, and queues what lives. What was allocated before is
+// in the queue before it.
+func (c *Collector) stopAllocs() error {
+	if c.allocs == nil {
+		return nil
+	}
+	err := c.allocs.watcher.Stop()
+	var live liveBlocks
+	err = errors.Join(err, c.allocs.watcher.Live(func(b alloc.Block) { live = append(live, b) }))
+	c.queue.Push(accounting.Monotonic(), live)
+	return err
+}
+
+func (a *allocs) close() error {
+	if a == nil {
+		return nil
+	}
+	return a.watcher.Close()
+}
+
+// reportAllocs adds how the recording of allocations went.
+func (c *Collector) reportAllocs(r *Report) (err error) {
+	r.AllocsErr = c.allocsErr
+	if c.allocs == nil {
+		return nil
+	}
+	w := c.allocs.watcher
+	r.AllocTargets, r.AllocBackend = w.Targets(), w.Backend()
+	r.AllocRuns, r.AllocTime, err = w.Cost()
+	r.Losses = append(r.Losses,
+		Loss{"user space", "allocation without its stack", c.replayer.heap.missing},
+		Loss{"user space", "no room for an allocation's stack", c.replayer.heap.stacks.Refused()},
+		Loss{"user space", "process whose allocations were not recorded: too many waited for it", w.Dropped()},
+	)
+	return err
+}
+
+// liveBlocks is what was never freed, at the end.
+type liveBlocks []alloc.Block
+
+// heap gathers allocations into windows. It is used by one goroutine.
+type heap struct {
+	mean    uint64
+	builder *window.Builder
+	// stacks are kept for as long as the recording goes on: what lives names them at the end.
+	stacks *window.Stacks
+	// threads are who allocated, for the same reason.
+	threads map[heapThread]window.Labels
+	// rest is what rounding left of each value so far: sums stay right.
+	rest [4]float64
+	// missing counts allocations whose stack was taken and is not known.
+	missing uint64
+	lost    *jit.Function
+}
+
+// heapThread is a thread of a process with probes.
+type heapThread struct{ target, tid uint32 }
+
+// maxHeapThreads bounds how many of them are known.
+const maxHeapThreads = 100_000
+
+func newHeap(mean uint64) *heap {
+	name := "[lost: no stack of an allocation]"
+	return &heap{
+		mean: mean, stacks: window.NewStacks(), threads: map[heapThread]window.Labels{}, lost: &jit.Function{Name: name, SystemName: name},
+	}
+}
+
+// begin begins a window.
+func (h *heap) begin() {
+	h.builder = window.NewBuilder(window.Period{Type: &profile.ValueType{Type: "space", Unit: "bytes"}, Value: int64(h.mean)},
+		&profile.ValueType{Type: "alloc_objects", Unit: "count"}, &profile.ValueType{Type: "alloc_space", Unit: "bytes"},
+		&profile.ValueType{Type: "inuse_objects", Unit: "count"}, &profile.ValueType{Type: "inuse_space", Unit: "bytes"})
+}
+
+// allocated adds an allocation to the window, for all that it stands for.
+func (r *replayer) allocated(e alloc.Event) {
+	h := r.heap
+	if r.opened == nil {
+		return
+	}
+	p := r.table.Process(e.Thread.Identity, e.Time)
+	if !r.selection.All && !p.Selected && !r.cgroups[e.Thread.Cgroup] {
+		return
+	}
+	if stack, ok := r.offCPU.stacks.Get(e.Stack); ok {
+		h.stacks.Put(e.Stack, stack)
+	}
+	labels := window.Labels{
+		Service: p.Service, Process: e.Thread.ProcessName, Thread: e.Thread.Name, Container: p.Container, PID: e.Thread.PID, TID: e.Thread.TID,
+	}
+	if len(h.threads) < maxHeapThreads {
+		h.threads[heapThread{e.Target, e.Thread.TID}] = labels
+	}
+	labels.Benchmark, labels.Phase = r.timeline.At(e.Time)
+	h.add(labels, e.Stack, e.Size, 0)
+}
+
+// live adds to the window what was never freed.
+func (r *replayer) live(blocks liveBlocks) {
+	if r.opened == nil {
+		return
+	}
+	for _, b := range blocks {
+		labels, ok := r.heap.threads[heapThread{b.Target, b.TID}]
+		if !ok {
+			labels = window.Labels{PID: b.PID, TID: b.TID}
+		}
+		r.heap.add(labels, b.Stack, b.Size, 2)
+	}
+}
+
+// add adds the number of allocations of a size, and their bytes, that one stands for, to two
+// of the values.
+func (h *heap) add(labels window.Labels, id window.StackID, size uint64, value int) {
+	var values [4]int64
+	weight := alloc.Weight(size, h.mean)
+	for i, exact := range [2]float64{weight, weight * float64(size)} {
+		at := value + i
+		exact += h.rest[at]
+		values[at] = int64(math.Round(exact))
+		h.rest[at] = exact - float64(values[at])
+	}
+	if weight > 1 {
+		labels.Bytes = int64(size)
+	}
+	stack, ok := h.stacks.Get(id)
+	if !ok {
+		h.missing++
+		stack = window.Resolved{Frames: []window.Frame{{Function: h.lost}}}
+	}
+	labels.Unwind = stack.Unwind
+	h.builder.Add(labels, stack.Frames, values[:]...)
+}
