@@ -54,16 +54,24 @@ func (c *Collector) probeAllocs(pid uint32) {
 	}
 	for _, member := range c.allocs.family.Add(pid) {
 		if scanned, ok := process.ScanOne(member, c.binaries); ok {
-			c.allocs.watcher.Attach(member, scanned.Mappings)
+			// Many stacks come at once: those of which tables are not there yet may be lost.
+			c.tracker.Prepare(member, func() { c.allocs.watcher.Attach(member, scanned.Mappings) })
 		}
 	}
 }
 
-// apply follows the processes' lives. Events come in the order of their times.
-func (a *allocs) apply(events []unwind.Event) {
+// apply follows the processes' lives. Events come in the order of their times. What
+// processes map has its unwind tables made ready: each allocation may be a stack.
+func (a *allocs) apply(events []unwind.Event, prepare func(pid uint32, done func())) {
 	if a == nil {
 		return
 	}
+	mapped := map[uint32]bool{}
+	defer func() {
+		for pid := range mapped {
+			prepare(pid, nil)
+		}
+	}()
 	for _, e := range events {
 		switch e.Kind {
 		case lifecycle.Fork:
@@ -78,6 +86,7 @@ func (a *allocs) apply(events []unwind.Event) {
 		case lifecycle.Map:
 			if a.family.Has(e.PID) {
 				m := e.Mapping
+				mapped[e.PID] = true
 				a.watcher.Attach(e.PID, []process.Mapping{{Start: m.Start, End: m.End, Offset: m.Offset, Binary: e.Binary}})
 			}
 		case lifecycle.Exit:
@@ -222,4 +231,12 @@ func (h *heap) add(labels window.Labels, id window.StackID, size uint64, value i
 	}
 	labels.Unwind = stack.Unwind
 	h.builder.Add(labels, stack.Frames, values[:]...)
+}
+
+// AllocTargets are the processes whose allocations are recorded so far, or cannot be.
+func (c *Collector) AllocTargets() []alloc.Target {
+	if c.allocs == nil {
+		return nil
+	}
+	return c.allocs.watcher.Targets()
 }

@@ -179,7 +179,7 @@ func (c *Collector) readBatch() error {
 		if c.goroutines != nil {
 			c.goroutines.apply(events)
 		}
-		c.allocs.apply(events)
+		c.allocs.apply(events, c.tracker.Prepare)
 	}
 	return err
 }

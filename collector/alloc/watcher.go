@@ -130,11 +130,15 @@ func (w *Watcher) spec() (*ebpf.CollectionSpec, error) {
 	if err != nil {
 		return nil, err
 	}
-	var table [257]uint32 // of bpf/exponential.h
+	return spec, errors.Join(spec.Variables["mean_bytes"].Set(w.mean), spec.Variables["log_table"].Set(logTable()))
+}
+
+// logTable is the logarithms that bpf/exponential.h goes by.
+func logTable() (table [257]uint32) {
 	for i := range table {
 		table[i] = uint32(math.Round(math.Log1p(float64(i)/256) * (1 << 24)))
 	}
-	return spec, errors.Join(spec.Variables["mean_bytes"].Set(w.mean), spec.Variables["log_table"].Set(table))
+	return table
 }
 
 // Backend is the kind of hook in use.

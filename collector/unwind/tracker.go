@@ -43,7 +43,8 @@ type Tracker struct {
 	inbox       inbox
 	begun       atomic.Uint64 // the number of the batch that is being read
 	waiting     map[uint32]request
-	outstanding atomic.Int64 // len(waiting)
+	preparing   map[uint32]prepare // processes whose tables are wanted
+	outstanding atomic.Int64       // len(waiting)
 	dirty       map[uint32]bool
 	cleaned     time.Time
 
@@ -90,7 +91,7 @@ func NewTracker(c *core.Core, tables *Tables, scanned []process.Scanned, rescan 
 	t := &Tracker{
 		table: process.NewTable(scanned, rescan), sets: sets, tables: tables,
 		processes: newHandles(c.Processes(), sets),
-		waiting:   map[uint32]request{}, dirty: map[uint32]bool{},
+		waiting:   map[uint32]request{}, preparing: map[uint32]prepare{}, dirty: map[uint32]bool{},
 	}
 	t.inbox.init()
 	t.wait.Go(t.run)
@@ -161,6 +162,8 @@ func (t *Tracker) run() {
 			err = t.apply(m)
 		case request:
 			t.ask(m)
+		case preparation:
+			t.take(m)
 		}
 		if err != nil && t.err == nil {
 			t.err = err
@@ -181,7 +184,7 @@ func (t *Tracker) ask(r request) {
 		r.since = earlier.since
 	}
 	t.waiting[r.id.PID] = r
-	t.outstanding.Store(int64(len(t.waiting)))
+	t.outstanding.Store(int64(len(t.waiting) + len(t.preparing)))
 }
 
 // apply follows the events, then describes what has changed and what was asked for.
@@ -205,7 +208,8 @@ func (t *Tracker) apply(b batch) error {
 			delete(t.waiting, pid)
 		}
 	}
-	t.outstanding.Store(int64(len(t.waiting)))
+	t.prepared(b.number)
+	t.outstanding.Store(int64(len(t.waiting) + len(t.preparing)))
 	t.clean()
 	return errors.Join(failures...)
 }

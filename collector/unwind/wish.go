@@ -17,6 +17,7 @@ type wish struct {
 	table    *table // nil if the walk lacked the process's mappings
 	memory   *Memory
 	mappings []process.Mapping
+	done     func() // if it is nothing but to tell that those before it are fulfilled
 }
 
 // wants tells whether a file's table, by the number the walker knows it by, can and
@@ -56,6 +57,10 @@ func (t *Tables) request(number uint32, memory *Memory, p *process.Process) {
 
 // fulfil loads the tables that a wish names or leads to.
 func (t *Tables) fulfil(w wish) {
+	if w.done != nil {
+		w.done()
+		return
+	}
 	if w.table != nil {
 		t.load(w.table)
 	}
