@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-3-Clause) */
 /*
  * Exponentially distributed distances, without floating point: -ln(u) * mean for an even u.
- * The logarithm is that of a table of 256 steps, between which a straight line runs. That is
- * off by 3e-6 at most, and made exact enough by tests with the very same code.
+ * The logarithm is that of a table of 256 steps, between which straight lines run. It is off by
+ * 2e-6 at most; a test compiles this very code and compares it with floating point.
  */
 #ifndef NARROWS_EXPONENTIAL_H
 #define NARROWS_EXPONENTIAL_H

@@ -80,6 +80,11 @@ func TestBadCommandLines(t *testing.T) {
 		{name: "negative concurrency", args: []string{"run", "--concurrent_requests=-1"}, says: []string{"-1 requests"}},
 		{name: "target without URL", args: []string{"bench", "--target", "ryot"}, says: []string{"--target"}},
 		{name: "unknown profiler", args: []string{"bench", "--profiler", "gpu"}, says: []string{"--profiler", "cpu"}},
+		{name: "allocations of nobody", args: []string{"record", "--alloc"}, says: []string{"--alloc", "-p PID"}},
+		{name: "allocations without waits", args: []string{"record", "--alloc", "--no-waits", "-p", "1"}, says: []string{"--no-waits"}},
+		{name: "allocations without probes", args: []string{"record", "--alloc", "--max-slowdown", "0", "-p", "1"}, says: []string{"--max-slowdown 0"}},
+		{name: "allocations into one file", args: []string{"record", "--alloc", "-p", "1", "-o", "a.pb.gz"}, says: []string{"name a folder"}},
+		{name: "an allocation for no byte", args: []string{"record", "--alloc", "--alloc-rate", "0", "-p", "1"}, says: []string{"--alloc-rate 1"}},
 		{name: "flame without input", args: []string{"flame"}, says: []string{"<input>"}},
 	} {
 		t.Run(f.name, func(t *testing.T) {

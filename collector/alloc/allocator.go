@@ -43,6 +43,20 @@ func newAllocator(b *process.Binary) (*allocator, error) {
 	return a, nil
 }
 
+// Places are the functions of a file that have probes, by name, and where in the file those
+// are; an error if it defines no allocator.
+func Places(b *process.Binary) (map[string]uint64, error) {
+	a, err := newAllocator(b)
+	if err != nil {
+		return nil, err
+	}
+	places := map[string]uint64{}
+	for _, s := range a.sites {
+		places[s.name] = s.offset
+	}
+	return places, nil
+}
+
 // choose finds the functions, and where to probe them.
 func (a *allocator) choose() error {
 	found, err := a.file.FindFunctions(slices.Sorted(maps.Keys(functions))...)

@@ -226,7 +226,7 @@ func (w *Watcher) lookAt(pid uint32, mappings []process.Mapping) {
 		}
 	}
 	if t.Detached != nil {
-		return
+		return // it is not probed again
 	}
 	for _, m := range mappings {
 		if m.Binary == nil || m.Binary.Anonymous() {
@@ -254,6 +254,9 @@ func (w *Watcher) lookAt(pid uint32, mappings []process.Mapping) {
 			return
 		}
 	}
+	w.mu.Lock()
+	t.Probed = len(t.links) > 0
+	w.mu.Unlock()
 }
 
 // find looks at a file, once.
@@ -303,7 +306,6 @@ func (w *Watcher) probe(t *Target, a *allocator, m process.Mapping) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	t.Probed = true
 	t.Allocators = append(t.Allocators, m.Binary.Path)
 	for _, s := range a.sites {
 		t.Sites = append(t.Sites, s.name+" "+s.where.String())

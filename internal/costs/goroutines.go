@@ -102,6 +102,11 @@ func startHandoffs(ctx context.Context, dir string) (*handoffProgram, error) {
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", path, source).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("compiling the target: %w\n%s", err, out)
 	}
+	return startProgram(ctx, path)
+}
+
+// startProgram starts a target that is told what to do, a line each time.
+func startProgram(ctx context.Context, path string) (*handoffProgram, error) {
 	p := &handoffProgram{cmd: exec.CommandContext(ctx, path)}
 	p.cmd.Stderr = os.Stderr
 	var err error

@@ -46,6 +46,7 @@ func Measure(ctx context.Context, config Config) (*Table, error) {
 		{"the walk of user stacks", b.walks},
 		{"futex calls", b.futexes},
 		{"probes on goroutines", b.goroutines},
+		{"allocations", b.allocs},
 		{"samples of real programs", b.foreignPrograms},
 		{"the steps of a sample through user space", b.benchmarks},
 		{"naming a million addresses", b.lookups},
