@@ -26,7 +26,7 @@ type recordCommand struct {
 	Cgroup    []string      `help:"Keep only what runs in this cgroup (v2) and those beneath it, by its path."`
 	Window    time.Duration `default:"10s" help:"Length of the windows a session is made of."`
 	allocFlags
-	Waits     bool          `default:"true" negatable:"" help:"Record where threads wait and for which locks as well, which slows down programs that do little else."`
+	Waits bool `default:"true" negatable:"" help:"Record where threads wait and for which locks as well, which slows down programs that do little else."`
 	cacheFlags
 	probeFlags
 	// Nobody is asked unless a URL is given: the question tells what runs here.
