@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"unsafe"
 
 	"github.com/cilium/ebpf/link"
@@ -61,26 +62,32 @@ func mappedPath(pid uint32, m process.Mapping, otherwise string) string {
 	return path
 }
 
-// attach puts probes at all sites of an allocator.
+// attach puts probes at all sites of an allocator: first where memory is freed, so that
+// nothing is followed whose end would not be seen. They are taken away the other way round.
 func (w *Watcher) attach(t *Target, a *allocator, m process.Mapping) error {
 	path := mappedPath(t.PID, m, a.path)
 	cookie := func(s site) uint64 { return uint64(s.function)<<32 | uint64(t.number) }
 	if w.session != nil {
-		var offsets, cookies []uint64
-		for _, s := range a.sites {
-			offsets, cookies = append(offsets, s.offset), append(cookies, cookie(s))
-		}
-		attached, err := attachSession(w.session.FD(), path, t.PID, offsets, cookies)
-		if err == nil {
+		for _, frees := range []bool{true, false} {
+			var offsets, cookies []uint64
+			for _, s := range a.sites {
+				if s.frees() == frees {
+					offsets, cookies = append(offsets, s.offset), append(cookies, cookie(s))
+				}
+			}
+			attached, err := attachSession(w.session.FD(), path, t.PID, offsets, cookies)
+			if err != nil {
+				return err
+			}
 			t.links = append(t.links, attached)
 		}
-		return err
+		return nil
 	}
 	executable, err := link.OpenExecutable(path)
 	if err != nil {
 		return err
 	}
-	for _, s := range a.sites {
+	for _, s := range slices.SortedStableFunc(slices.Values(a.sites), func(x, y site) int { return b2i(y.frees()) - b2i(x.frees()) }) {
 		options := &link.UprobeOptions{Address: s.offset, PID: int(t.PID), Cookie: cookie(s)}
 		if !s.frees() { // first, so that no call comes in between
 			leave, err := executable.Uretprobe(s.name, w.objects.Leave, options)
@@ -96,6 +103,13 @@ func (w *Watcher) attach(t *Target, a *allocator, m process.Mapping) error {
 		t.links = append(t.links, enter)
 	}
 	return nil
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // errNoSession says that this kernel has no uprobe sessions.

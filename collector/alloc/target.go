@@ -86,8 +86,9 @@ func (t *Target) describe(objects *objects, a *allocator, m process.Mapping) err
 	return nil
 }
 
-// detach takes the probes away.
+// detach takes the probes away, those where memory is freed last.
 func (t *Target) detach() error {
+	slices.Reverse(t.links)
 	err := core.Detach(t.links)
 	t.links = nil
 	return err

@@ -238,6 +238,33 @@ func TestWatcher(t *testing.T) {
 	}
 }
 
+// TestBusy: of a program that allocates and frees all the time, no more lives than the block
+// it has in hand when the probes come or go.
+func TestBusy(t *testing.T) {
+	w := startWatch(t, true)
+	p := startTarget(t, `
+#include <stdio.h>
+#include <stdlib.h>
+int main(void)
+{
+	puts("ready");
+	fflush(stdout);
+	for (;;) {
+		char *volatile block = malloc(100);
+		free(block);
+	}
+}
+`)
+	w.attach(t, p)
+	time.Sleep(100 * time.Millisecond)
+	if err := w.Stop(); err != nil {
+		t.Error(err)
+	}
+	if live := w.living(t); len(live) > 1 || w.Targets()[0].Hits < 1000 {
+		t.Errorf("%d blocks live after %d calls", len(live), w.Targets()[0].Hits)
+	}
+}
+
 // TestExec: what a program had allocated that gave way to another one does not live.
 func TestExec(t *testing.T) {
 	w := startWatch(t, true)
