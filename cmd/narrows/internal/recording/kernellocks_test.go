@@ -2,7 +2,6 @@ package recording
 
 import (
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -62,7 +61,7 @@ func sums(p *profile.Profile, match func(*profile.Sample) bool) (count int64, na
 // TestKernelLocksAreTrue checks the profiles of locks against threads that measured how long
 // they waited, and against perf in the same seconds.
 func TestKernelLocksAreTrue(t *testing.T) {
-	if cpu, err := os.ReadFile("/proc/cpuinfo"); err == nil && strings.Contains(string(cpu), "QEMU") {
+	if emulated() {
 		t.Skip("an emulated machine is too slow for the threads' own clocks to tell the truth")
 	}
 	for name, lock := range map[string]heldlock.Lock{"file": heldlock.File, "pipe": heldlock.Pipe} {
