@@ -26,6 +26,7 @@ const (
 	dynamicNeeded = 1
 
 	segmentFlagExecute = 1
+	segmentFlagWrite   = 2
 
 	sectionSymbolTable        = 2
 	sectionRelocationsAddend  = 4

@@ -48,6 +48,19 @@ func (t *GoTable) Find(names ...string) (map[string]GoSpan, error) {
 	return found, nil
 }
 
+// Function returns the function that has the code at the ELF virtual address addr, and
+// false if none of the table has it. Inlined code belongs to what it was inlined into.
+func (t *GoTable) Function(addr uint64) (GoSpan, bool) {
+	if !t.Covers(addr) {
+		return GoSpan{}, false
+	}
+	i, end := t.find(uint32(addr-t.text)), t.end
+	if i+1 < len(t.functions) {
+		end = t.functions[i+1].entry
+	}
+	return GoSpan{t.text + uint64(t.functions[i].entry), t.text + uint64(end)}, true
+}
+
 // nameOffsets says where in the table of names these are.
 func (t *GoTable) nameOffsets(names []string) (map[uint64]string, error) {
 	if t.names.size > maxGoNames {

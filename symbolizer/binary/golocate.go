@@ -46,7 +46,7 @@ func (t *GoTable) locate(h goHeader) error {
 		trees = append(trees, words[moduleGoFunc])
 		trees = append(trees, words[moduleAfterText:]...)
 	}
-	symbols, err := t.file.symbolValues("runtime.text", "go:func.*", "go.func.*")
+	symbols, err := t.file.SymbolValues("runtime.text", "go:func.*", "go.func.*")
 	if err != nil {
 		return err
 	}

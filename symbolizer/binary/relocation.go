@@ -71,9 +71,9 @@ func (f *File) relocate(words []uint64, addr, pointer uint64) error {
 	})
 }
 
-// symbolValues returns the values in .symtab of the symbols of the names, 0 for
-// those that it lacks.
-func (f *File) symbolValues(names ...string) ([]uint64, error) {
+// SymbolValues returns the values in .symtab of the symbols of the names, 0 for
+// those that it lacks. The error wraps ErrMalformed or is the reader's.
+func (f *File) SymbolValues(names ...string) ([]uint64, error) {
 	values := make([]uint64, len(names))
 	table, strings, ok := f.symbolTable(sectionSymbolTable)
 	if !ok {

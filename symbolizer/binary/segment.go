@@ -8,7 +8,7 @@ type Segment struct {
 	Offset uint64 // p_offset, where the segment begins in the file
 	Vaddr  uint64 // p_vaddr, the ELF virtual address of its first byte
 	Filesz uint64 // p_filesz, how many of its bytes the file has
-	Memsz  uint64 // p_memsz, how many bytes it takes in memory
+	Memsz  uint64 // p.memz, how many bytes it takes in memory
 }
 
 // Address turns an offset in the file into the ELF virtual address of the same
@@ -44,6 +44,18 @@ func (p program) executable() bool {
 
 func (p program) segment() Segment {
 	return Segment{Offset: p.offset, Vaddr: p.vaddr, Filesz: p.filesz, Memsz: p.memz}
+}
+
+// Writable reports whether a loader makes the size bytes at the ELF virtual address
+// addr memory that the program may write and not execute: variables.
+func (f *File) Writable(addr, size uint64) bool {
+	for _, p := range f.programs {
+		if p.kind == segmentLoad && p.flags&(segmentFlagWrite|segmentFlagExecute) == segmentFlagWrite &&
+			addr >= p.vaddr && addr-p.vaddr < p.memz && size <= p.memz-(addr-p.vaddr) {
+			return true
+		}
+	}
+	return false
 }
 
 // loaded fills data with the bytes that a loader would put at the ELF virtual
