@@ -3,6 +3,8 @@ package goheap
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
@@ -21,15 +23,16 @@ var ErrNotFound = errors.New("where the Go runtime keeps its heap profile was no
 // variables are the ELF addresses of what the runtime keeps its profile in.
 type variables struct{ buckets, cycle, rate uint64 }
 
-// askFunctions are the functions that give the profile out. The linker leaves the one
-// that the version has away, and turns profiling off, if nobody can call it
-// (cmd/link/internal/ld/lib.go, disableMemoryProfiling).
+// askFunctions are the functions that give the profile out, of Go since 1.23 and of older
+// ones. The linker leaves the one that the version has away, and turns profiling off, if
+// nobody can call it (cmd/link/internal/ld/lib.go, disableMemoryProfiling).
 var askFunctions = []string{"runtime.memProfileInternal", "runtime.MemProfile"}
 
-// clue is a function that uses a variable, and how.
+// clue is a function that uses a variable, the first of these that is in the program, and
+// how.
 type clue struct {
-	function string
-	use      use
+	functions []string
+	use       use
 }
 
 // clues say which functions use each variable in some way, and no other variable of
@@ -39,30 +42,28 @@ type clue struct {
 // (malloc.go) loads MemProfileRate, and mcache0 in some programs' first moments;
 // schedinit (proc.go) sets MemProfileRate if disableMemoryProfiling is set.
 var clues = struct{ buckets, cycle, rate []clue }{
-	buckets: []clue{{"runtime.mProf_FlushLocked", load8}, {"runtime.memProfileInternal", load8}, {"runtime.MemProfile", load8}},
-	cycle:   []clue{{"runtime.mProf_Free", load4}, {"runtime.mProf_Malloc", load4}},
-	rate:    []clue{{"runtime.profilealloc", load8}, {"runtime.schedinit", store8}},
+	buckets: []clue{{[]string{"runtime.mProf_FlushLocked"}, load8}, {askFunctions, load8}},
+	cycle:   []clue{{[]string{"runtime.mProf_Free"}, load4}, {[]string{"runtime.mProf_Malloc"}, load4}},
+	rate:    []clue{{[]string{"runtime.profilealloc"}, load8}, {[]string{"runtime.schedinit"}, store8}},
+}
+
+// findFunctions says where the functions are by which the variables are found.
+func findFunctions(table *binary.GoTable) (map[string]binary.GoSpan, error) {
+	var names []string
+	for _, c := range slices.Concat(clues.buckets, clues.cycle, clues.rate) {
+		names = append(names, c.functions...)
+	}
+	return table.Find(names...)
 }
 
 // locate finds the variables: by symbols, or, where they were stripped, in the code
 // that uses them.
 func locate(file *binary.File, table *binary.GoTable) (variables, error) {
-	names := append([]string(nil), askFunctions...)
-	for _, group := range [][]clue{clues.buckets, clues.cycle, clues.rate} {
-		for _, c := range group {
-			names = append(names, c.function)
-		}
-	}
-	spans, err := table.Find(names...)
+	spans, err := findFunctions(table)
 	if err != nil {
 		return variables{}, err
 	}
-	asked := false
-	for _, name := range askFunctions {
-		_, ok := spans[name]
-		asked = asked || ok
-	}
-	if !asked {
+	if _, ok := present(spans, askFunctions); !ok {
 		return variables{}, ErrNotProfiled
 	}
 	v, err := bySymbols(file)
@@ -99,7 +100,7 @@ func byCode(file *binary.File, spans map[string]binary.GoSpan) (v variables, err
 	} {
 		common, err := commonUse(file, spans, sought.clues)
 		if err != nil {
-			return variables{}, err
+			return variables{}, fmt.Errorf("looking for %s: %w", sought.name, err)
 		}
 		var candidates []uint64
 		for at := range common {
@@ -108,47 +109,41 @@ func byCode(file *binary.File, spans map[string]binary.GoSpan) (v variables, err
 			}
 		}
 		if len(candidates) != 1 {
-			return variables{}, fmt.Errorf("%w: %s may be at %#x, going by %s", ErrNotFound, sought.name, candidates, functions(sought.clues))
+			return variables{}, fmt.Errorf("%w: %s may be at %#x", ErrNotFound, sought.name, candidates)
 		}
 		*sought.found = candidates[0]
 	}
 	return v, nil
 }
 
-// commonUse are the addresses that all those of the functions use which are in the program,
-// at least two.
+// commonUse are the addresses that all clues lead to. All have to be there: one alone may
+// lead to something else in a version that nobody has looked at.
 func commonUse(file *binary.File, spans map[string]binary.GoSpan, clues []clue) (map[uint64]bool, error) {
 	var common map[uint64]bool
-	asked := 0
 	for _, c := range clues {
-		span, ok := spans[c.function]
+		span, ok := present(spans, c.functions)
 		if !ok {
-			continue
+			return nil, fmt.Errorf("%w: %s is not in the program", ErrNotFound, strings.Join(c.functions, " or "))
 		}
 		code, err := file.ReadCode(span.Entry, span.End)
 		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", c.function, err)
+			return nil, fmt.Errorf("reading %s: %w", c.functions[0], err)
 		}
 		used := uses(file.Machine(), code, span.Entry, c.use)
-		if asked++; asked > 1 {
-			for at := range used {
-				if !common[at] {
-					delete(used, at)
-				}
-			}
+		if common != nil {
+			maps.DeleteFunc(used, func(at uint64, _ bool) bool { return !common[at] })
 		}
 		common = used
-	}
-	if asked < 2 {
-		return nil, fmt.Errorf("%w: of %s fewer than two are in the program", ErrNotFound, functions(clues))
 	}
 	return common, nil
 }
 
-func functions(clues []clue) string {
-	var names []string
-	for _, c := range clues {
-		names = append(names, c.function)
+// present is the first of the functions that is in the program.
+func present(spans map[string]binary.GoSpan, names []string) (binary.GoSpan, bool) {
+	for _, name := range names {
+		if span, ok := spans[name]; ok {
+			return span, true
+		}
 	}
-	return strings.Join(names, ", ")
+	return binary.GoSpan{}, false
 }

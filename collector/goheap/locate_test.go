@@ -75,17 +75,9 @@ func TestByCode(t *testing.T) {
 				if err != nil || want == (variables{}) {
 					t.Fatalf("symbols say %+v: %v", want, err)
 				}
-				spans := map[string]binary.GoSpan{}
-				for _, group := range [][]clue{clues.buckets, clues.cycle, clues.rate} {
-					for _, c := range group {
-						found, err := table.Find(c.function)
-						if err != nil {
-							t.Fatal(err)
-						}
-						if span, ok := found[c.function]; ok {
-							spans[c.function] = span
-						}
-					}
+				spans, err := findFunctions(table)
+				if err != nil {
+					t.Fatal(err)
 				}
 				if got, err := byCode(file, spans); err != nil || got != want {
 					t.Errorf("the code says %#x (%v), symbols %#x", got, err, want)

@@ -1,5 +1,5 @@
 // Goheap allocates known amounts from known functions, lets some of them go, writes its own
-// heap profile into the folder that it is given, and is quiet.
+// heap profile into the folder that it is given when it gets a line, and goes on at the next.
 package main
 
 import (
@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
+	"syscall"
 )
 
 // What is allocated where, in bytes and times.
@@ -19,6 +20,8 @@ const (
 	churnSize, churnTimes = 1 << 10, 20000
 	deepSize, deepTimes   = 4096, 500
 	deepFrames            = 40
+
+	goroutines, perGoroutine = 4, 101
 )
 
 var (
@@ -86,14 +89,11 @@ func allocate() {
 	}
 	sink = m
 	done := make(chan bool)
-	for i := 0; i < 4; i++ {
+	for i := 0; i < goroutines; i++ {
 		go func() {
-			for j := 0; j < 1000; j++ {
+			for j := 0; j < perGoroutine; j++ {
 				leak()
 				churn()
-				if j == 100 {
-					break
-				}
 			}
 			done <- true
 		}()
@@ -115,30 +115,61 @@ func write(folder, name string) {
 	}
 }
 
+// busy allocates and collects garbage until the input ends.
+func busy(ended <-chan bool) {
+	for {
+		select {
+		case <-ended:
+			return
+		default:
+			allocate()
+			leaked = nil
+			runtime.GC()
+		}
+	}
+}
+
 func main() {
 	folder := os.Args[1]
 	if rate := os.Getenv("RATE"); rate != "" {
 		runtime.MemProfileRate, _ = strconv.Atoi(rate)
 	}
+	lines := bufio.NewReader(os.Stdin)
+	if os.Getenv("BUSY") != "" {
+		fmt.Println("busy")
+		ended := make(chan bool)
+		go func() {
+			lines.ReadString('\n')
+			close(ended)
+		}()
+		busy(ended)
+		return
+	}
+	if program := os.Getenv("EXEC"); program != "" {
+		fmt.Println("ready")
+		lines.ReadString('\n')
+		fmt.Println(syscall.Exec(program, []string{program}, []string{}))
+		return
+	}
 	collect := os.Getenv("COLLECT") != "no"
 	if !collect {
 		debug.SetGCPercent(-1)
 	}
-	// Each line on the input makes one round, and then there is a profile.
-	lines := bufio.NewReader(os.Stdin)
 	for round := 1; ; round++ {
-		if round > 1 {
-			if _, err := lines.ReadString('\n'); err != nil {
-				return
-			}
-		}
 		allocate()
 		if collect {
 			runtime.GC()
 			runtime.GC()
-			debug.SetGCPercent(-1) // quiet: writing would collect otherwise
+			debug.SetGCPercent(-1) // quiet: nothing is published from here on
+		}
+		fmt.Println("allocated")
+		if _, err := lines.ReadString('\n'); err != nil {
+			return
 		}
 		write(folder, fmt.Sprintf("heap%d.pb.gz", round))
-		fmt.Println("quiet")
+		fmt.Println("written")
+		if _, err := lines.ReadString('\n'); err != nil {
+			return
+		}
 	}
 }
