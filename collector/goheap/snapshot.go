@@ -82,7 +82,9 @@ func newSnapshot(h *Heap, rate int64, buckets []bucket) Snapshot {
 var ErrIncomparable = errors.New("the snapshots cannot be compared")
 
 // Sub is what came since an earlier snapshot of the same program. Records in which nothing
-// has changed are left out, and those that one of both had to skip.
+// has changed are left out, and those that one of both had to skip. What was counted,
+// published or pending, never becomes less; what is published may, where nothing was
+// before and Read gave all for published.
 func (s Snapshot) Sub(earlier Snapshot) (Snapshot, error) {
 	if s.of != earlier.of {
 		return Snapshot{}, fmt.Errorf("%w: they are of two programs", ErrIncomparable)
