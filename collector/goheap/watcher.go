@@ -1,0 +1,229 @@
+package goheap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
+
+	"github.com/narrows-profiler/narrows/collector/process"
+)
+
+// Target is a Go program whose heap was read, or could not be.
+type Target struct {
+	PID     uint32
+	Name    string // of the process
+	Rate    int64  // MemProfileRate, at the last reading
+	Records int    // at the last reading
+	Skipped int    // of those, with numbers that could not be
+	// Readings counts them, and Spent is what they took from Narrows: the program pays nothing.
+	Readings int
+	Spent    time.Duration
+	// Err is why there is nothing, or nothing more; nil if there was no reason.
+	Err error
+}
+
+// Growth is what a reading of a program's heap told.
+type Growth struct {
+	PID  uint32
+	Name string
+	Rate int64
+	// Samples are what was allocated since the reading before, and, once, after the last
+	// reading, what is in use then.
+	Samples []Sample
+}
+
+// watched is a program under way.
+type watched struct {
+	Target
+	heap   *Heap
+	growth growth
+	last   Snapshot
+}
+
+const (
+	tick = 1e9 / 100 // USER_HZ, in which /proc gives times, is 100 by the kernel's ABI
+
+	readInterval = time.Second
+	maxTargets   = 4096
+	maxRequests  = 4096
+)
+
+// Watcher reads the heaps of Go programs while they are recorded.
+type Watcher struct {
+	scan     func(pid uint32) (process.Scanned, bool)
+	emit     func(Growth)
+	began    uint64 // in ticks since boot
+	requests chan request
+	stop     context.CancelFunc
+	done     sync.WaitGroup
+
+	heaps map[uint32]*watched // of the goroutine
+
+	mu      sync.Mutex
+	ended   []Target
+	dropped uint64
+}
+
+// request is a process to look at, or one that has ended.
+type request struct {
+	pid             uint32
+	ended, replaced bool
+}
+
+// Watch begins without a program. scan reads the mappings of a process, emit takes what was
+// read; both are called by one goroutine, and by Stop.
+func Watch(scan func(pid uint32) (process.Scanned, bool), emit func(Growth)) (*Watcher, error) {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return nil, fmt.Errorf("reading Go heaps: asking for the time: %w", err)
+	}
+	began := uint64(now.Nano()) / tick
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &Watcher{scan: scan, emit: emit, began: began, requests: make(chan request, maxRequests), stop: cancel, heaps: map[uint32]*watched{}}
+	w.done.Go(func() { w.run(ctx) })
+	return w, nil
+}
+
+// Attach looks at a process soon. It never waits.
+func (w *Watcher) Attach(pid uint32) { w.request(request{pid: pid}) }
+
+// Replace is told that another program begins in a process.
+func (w *Watcher) Replace(pid uint32) { w.request(request{pid: pid, ended: true, replaced: true}) }
+
+// Detach is told that a process has ended.
+func (w *Watcher) Detach(pid uint32) { w.request(request{pid: pid, ended: true}) }
+
+func (w *Watcher) request(r request) {
+	select {
+	case w.requests <- r:
+	default:
+		w.mu.Lock()
+		w.dropped++
+		w.mu.Unlock()
+	}
+}
+
+func (w *Watcher) run(ctx context.Context) {
+	ticks := time.NewTicker(readInterval)
+	defer ticks.Stop()
+	replaced := map[uint32]bool{} // by programs that began while it was recorded
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case r := <-w.requests:
+			if r.ended {
+				w.end(w.heaps[r.pid])
+				delete(replaced, r.pid)
+				if r.replaced && len(replaced) < maxTargets {
+					replaced[r.pid] = true
+				}
+			} else if w.heaps[r.pid] == nil {
+				w.open(ctx, r.pid, replaced[r.pid])
+			}
+		case <-ticks.C:
+			for _, t := range w.heaps {
+				w.read(ctx, t)
+			}
+		}
+	}
+}
+
+// open finds the heap of a process, and reads it.
+func (w *Watcher) open(ctx context.Context, pid uint32, replaced bool) {
+	scanned, ok := w.scan(pid)
+	if !ok || len(w.heaps) >= maxTargets {
+		return
+	}
+	t := &watched{Target: Target{PID: pid}}
+	if t.heap, t.Err = Open(pid, scanned.Mappings); errors.Is(t.Err, ErrNotGo) || errors.Is(t.Err, ErrGone) {
+		return
+	}
+	w.heaps[pid] = t
+	if proc, err := procfs.NewProc(int(pid)); err == nil {
+		if stat, err := proc.Stat(); err == nil {
+			t.Name = stat.Comm
+			t.growth.fresh = replaced || stat.Starttime > w.began
+		}
+	}
+	w.read(ctx, t)
+}
+
+// read reads a heap and gives out what it has more than before.
+func (w *Watcher) read(ctx context.Context, t *watched) {
+	if t.heap == nil {
+		return
+	}
+	started := time.Now()
+	s, err := t.heap.Read(ctx)
+	if err == nil {
+		t.last = s
+		var samples []Sample
+		samples, err = t.growth.add(t.heap, s)
+		w.give(t, s.Rate, samples)
+	}
+	t.Spent += time.Since(started)
+	t.Readings++
+	t.Err = err
+	if err == nil {
+		t.Rate, t.Records, t.Skipped = s.Rate, len(s.Records), s.Skipped
+	}
+}
+
+func (w *Watcher) give(t *watched, rate int64, samples []Sample) {
+	if len(samples) > 0 {
+		w.emit(Growth{PID: t.PID, Name: t.Name, Rate: rate, Samples: samples})
+	}
+}
+
+// end gives out what was in use at the last reading of a heap that is gone, or that is not
+// read any more.
+func (w *Watcher) end(t *watched) {
+	if t == nil {
+		return
+	}
+	delete(w.heaps, t.PID)
+	if t.heap != nil {
+		samples, err := inUse(t.heap, t.last)
+		w.give(t, t.last.Rate, samples)
+		if errors.Is(t.Err, ErrGone) || errors.Is(t.Err, context.Canceled) {
+			t.Err = nil // it was read for as long as it was there
+		}
+		t.Err = errors.Join(t.Err, err, t.heap.Close())
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.ended) < maxTargets {
+		w.ended = append(w.ended, t.Target)
+	}
+}
+
+// Stop reads all heaps once more, and ends.
+func (w *Watcher) Stop() {
+	w.stop()
+	w.done.Wait()
+	for _, t := range w.heaps {
+		w.read(context.Background(), t)
+		w.end(t)
+	}
+}
+
+// Targets are the Go programs that there were. It is called after Stop.
+func (w *Watcher) Targets() []Target {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.ended)
+}
+
+// Dropped is how many requests there was no room for.
+func (w *Watcher) Dropped() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.dropped
+}
