@@ -8,6 +8,7 @@ import (
 
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/alloc"
+	"github.com/narrows-profiler/narrows/collector/goheap"
 	"github.com/narrows-profiler/narrows/collector/golock"
 	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
@@ -19,6 +20,7 @@ import (
 // allocs records the allocations of the processes that were asked for.
 type allocs struct {
 	watcher *alloc.Watcher
+	heaps   *goheap.Watcher // of Go programs
 	family  *golock.Family
 }
 
@@ -40,7 +42,12 @@ func (c *Collector) openAllocs(scanned []process.Scanned) {
 	if c.allocsErr = err; err != nil {
 		return // the report says so
 	}
-	c.allocs = &allocs{watcher: watcher, family: golock.NewFamily(scanned)}
+	heaps, err := c.watchGoHeaps()
+	if c.allocsErr = err; err != nil {
+		c.fail(watcher.Close())
+		return
+	}
+	c.allocs = &allocs{watcher: watcher, heaps: heaps, family: golock.NewFamily(scanned)}
 	c.replayer.heap = newHeap(c.config.AllocMean)
 	for _, pid := range c.config.Selection.PIDs {
 		c.probeAllocs(uint32(pid))
@@ -53,6 +60,7 @@ func (c *Collector) probeAllocs(pid uint32) {
 		return
 	}
 	for _, member := range c.allocs.family.Add(pid) {
+		c.allocs.heaps.Attach(member)
 		if scanned, ok := process.ScanOne(member, c.binaries); ok {
 			// Many stacks come at once: those of which tables are not there yet may be lost.
 			c.tracker.Prepare(member, func() { c.allocs.watcher.Attach(member, scanned.Mappings) })
@@ -82,16 +90,19 @@ func (a *allocs) apply(events []unwind.Event, prepare func(pid uint32, done func
 		case lifecycle.Exec:
 			if a.family.Has(e.PID) {
 				a.watcher.Replace(e.PID)
+				a.heaps.Replace(e.PID)
 			}
 		case lifecycle.Map:
 			if a.family.Has(e.PID) {
 				m := e.Mapping
 				mapped[e.PID] = true
+				a.heaps.Attach(e.PID)
 				a.watcher.Attach(e.PID, []process.Mapping{{Start: m.Start, End: m.End, Offset: m.Offset, Binary: e.Binary}})
 			}
 		case lifecycle.Exit:
 			if a.family.Has(e.PID) {
 				a.watcher.Detach(e.PID)
+				a.heaps.Detach(e.PID)
 			}
 			a.family.Exited(e.PID)
 		}
@@ -104,6 +115,7 @@ func (c *Collector) stopAllocs() error {
 	if c.allocs == nil {
 		return nil
 	}
+	c.allocs.heaps.Stop()
 	err := c.allocs.watcher.Stop()
 	var live liveBlocks
 	err = errors.Join(err, c.allocs.watcher.Live(func(b alloc.Block) { live = append(live, b) }))
@@ -115,6 +127,7 @@ func (a *allocs) close() error {
 	if a == nil {
 		return nil
 	}
+	a.heaps.Stop()
 	return a.watcher.Close()
 }
 
@@ -125,12 +138,12 @@ func (c *Collector) reportAllocs(r *Report) (err error) {
 		return nil
 	}
 	w := c.allocs.watcher
-	r.AllocTargets, r.AllocBackend = w.Targets(), w.Backend()
+	r.AllocTargets, r.AllocBackend, r.GoHeaps = w.Targets(), w.Backend(), c.allocs.heaps.Targets()
 	r.AllocRuns, r.AllocTime, err = w.Cost()
 	r.Losses = append(r.Losses,
 		Loss{"user space", "allocation without its stack", c.replayer.heap.missing},
 		Loss{"user space", "no room for an allocation's stack", c.replayer.heap.stacks.Refused()},
-		Loss{"user space", "process whose allocations were not recorded: too many waited for it", w.Dropped()},
+		Loss{"user space", "process whose allocations were not recorded: too many waited for it", w.Dropped() + c.allocs.heaps.Dropped()},
 	)
 	return err
 }

@@ -18,6 +18,7 @@
 //	collector/wait        where threads wait, and who ends it
 //	collector/golock      where goroutines wait, by probes in Go programs
 //	collector/alloc       where memory is allocated, and what is never freed
+//	collector/goheap      the same of Go programs, from the profile that they keep
 //	collector/probesite   where in a function a probe is put
 //	collector/lock        which locks were waited for, and who held them
 //	collector/kernellock  those of the kernel
@@ -67,7 +68,8 @@ const (
 	LockWait  Signal = "lock-wait"  // contentions/count, delay/nanoseconds: the stacks that waited
 	LockBlame Signal = "lock-blame" // the same: the stacks that let go after making others wait
 	LockHeld  Signal = "lock-held"  // blame/nanoseconds: what holders did while others waited
-	// Alloc has Go's heap profile's four types. What is in use is in the last window.
+	// Alloc has Go's heap profile's four types. What is in use is in the last window; that of
+	// Go programs is all that they have in use, what they allocated before the recording too.
 	Alloc Signal = "alloc"
 )
 

@@ -10,6 +10,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/alloc"
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/futex"
+	"github.com/narrows-profiler/narrows/collector/goheap"
 	"github.com/narrows-profiler/narrows/collector/golock"
 	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/kernellock"
@@ -112,6 +113,8 @@ func (r *replayer) release(before uint64) {
 			r.goWaiting(e)
 		case alloc.Event:
 			r.allocated(e)
+		case goheap.Growth:
+			r.goHeap(e)
 		case liveBlocks:
 			r.live(e)
 		case nextGeneration:

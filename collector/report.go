@@ -9,6 +9,7 @@ import (
 
 	"github.com/narrows-profiler/narrows/collector/alloc"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/goheap"
 	"github.com/narrows-profiler/narrows/collector/golock"
 	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/kernellock"
@@ -65,9 +66,11 @@ type Report struct {
 	AllocTargets []alloc.Target
 	AllocsErr    error
 	AllocBackend string
-	AllocRuns    uint64
-	AllocTime    time.Duration
-	Unreadable   []int // processes whose mappings could not be read at the start
+	// GoHeaps are the Go programs whose own heap profile was read, or could not be.
+	GoHeaps    []goheap.Target
+	AllocRuns  uint64
+	AllocTime  time.Duration
+	Unreadable []int // processes whose mappings could not be read at the start
 }
 
 // Unwinding counts how the stacks ended that began in one file. The file without a

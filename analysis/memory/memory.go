@@ -4,8 +4,9 @@
 // Windows enter by [Tally.Add] as profiles like Go's heap profile, whose functions are named
 // (alloc_objects, alloc_space, inuse_objects, inuse_space); [Tally.Document] gives what
 // session.json has of them. Each block in a profile was taken with a probability that
-// follows from its size, the label "bytes", and the profile's period, so that intervals need
-// nothing else. Blocks without the label were certain to be taken.
+// follows from its size, the label "bytes", and the profile's period, or the label "rate" in
+// its place, so that intervals need nothing else. Blocks without "bytes" were certain to be
+// taken.
 package memory
 
 import (
@@ -59,6 +60,10 @@ func (t *Tally) Add(p *profile.Profile) error {
 	t.mean = float64(p.Period)
 	for _, s := range p.Sample {
 		of := t.stack(s)
+		mean := t.mean
+		if rates := s.NumLabel["rate"]; len(rates) == 1 && rates[0] > 0 {
+			mean = float64(rates[0])
+		}
 		for at, sums := range [2][2]*sum{{&t.allocated, &of.allocated}, {&t.live, &of.live}} {
 			objects, bytes := float64(s.Value[2*at]), float64(s.Value[2*at+1])
 			if objects == 0 {
@@ -69,7 +74,7 @@ func (t *Tally) Add(p *profile.Profile) error {
 				size = float64(sizes[0])
 			}
 			for _, to := range sums {
-				to.add(objects, bytes, size, t.mean)
+				to.add(objects, bytes, size, mean)
 			}
 		}
 	}

@@ -59,7 +59,7 @@ var (
 	// ErrNoAllocator says that nothing in a process is known to allocate memory.
 	ErrNoAllocator = errors.New("no function malloc was found in it: a static program without symbols, or one with an allocator of its own")
 	// ErrGo says that a process is a Go program and nothing else.
-	ErrGo = errors.New("a Go program: its own heap is not recorded yet")
+	ErrGo = errors.New("a Go program, which has no heap but its own")
 
 	errTooMany = fmt.Errorf("there are %d processes with probes already", maxTargets)
 )

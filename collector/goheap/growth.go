@@ -4,32 +4,39 @@ package goheap
 type growth struct {
 	// fresh programs began after the recording: all of theirs counts.
 	fresh bool
-	base  map[uint64]Counts // by bucket: what was there before; nil until the first reading
-	late  map[uint64]bool   // buckets that the first reading had to skip
+	// given is how much was allocated, objects and bytes, by bucket, when it was read last; nil
+	// until the first reading.
 	given map[uint64][2]int64
+	late  map[uint64]bool // buckets that the first reading had to skip
+	last  Snapshot
 }
 
-// add gives samples of what was allocated since the reading before. Each is the difference of
-// two estimates of all since the beginning, so that their sum has no more rounding than one.
+// add gives samples of what was allocated since the reading before: differences of what the
+// program's own profiles would say, so that no rounding adds up. What is pending counts.
 func (g *growth) add(h *Heap, s Snapshot) ([]Sample, error) {
-	if g.base == nil {
+	if g.given == nil {
 		g.begin(s)
 	}
+	if s.Rate != g.last.Rate { // as programs should set it, once, at the beginning of main
+		for _, r := range g.last.Records {
+			objects, bytes := r.allocated(s.Rate)
+			g.given[r.bucket] = [2]int64{objects, bytes}
+		}
+	}
+	g.last = s
 	var samples []Sample
 	n := namer{heap: h, places: map[uint64]place{}}
 	for _, r := range s.Records {
-		all := r.Counts.plus(r.Pending)
-		if g.late[r.bucket] {
-			delete(g.late, r.bucket)
-			g.base[r.bucket] = all
-		}
-		since := all.minus(g.base[r.bucket])
-		objects, bytes := Scale(since.AllocObjects, since.AllocBytes, s.Rate)
+		objects, bytes := r.allocated(s.Rate)
 		given := g.given[r.bucket]
 		if objects == given[0] && bytes == given[1] {
 			continue
 		}
 		g.given[r.bucket] = [2]int64{objects, bytes}
+		if g.late[r.bucket] {
+			delete(g.late, r.bucket) // how much of it is new is not known
+			continue
+		}
 		sample := Sample{Size: r.Size, Values: [4]int64{objects - given[0], bytes - given[1], 0, 0}}
 		var err error
 		if sample.Stack, sample.Unwind, err = n.frames(r.Stack); err != nil {
@@ -42,16 +49,24 @@ func (g *growth) add(h *Heap, s Snapshot) ([]Sample, error) {
 
 // begin takes the first reading for what was there before.
 func (g *growth) begin(s Snapshot) {
-	g.base, g.given, g.late = map[uint64]Counts{}, map[uint64][2]int64{}, map[uint64]bool{}
+	g.last.Rate = s.Rate
+	g.given, g.late = map[uint64][2]int64{}, map[uint64]bool{}
 	if g.fresh {
 		return
 	}
 	for _, r := range s.Records {
-		g.base[r.bucket] = r.Counts.plus(r.Pending)
+		objects, bytes := r.allocated(s.Rate)
+		g.given[r.bucket] = [2]int64{objects, bytes}
 	}
 	for bucket := range s.skipped {
 		g.late[bucket] = true
 	}
+}
+
+// allocated estimates how much was allocated up to now, what is pending too.
+func (r Record) allocated(rate int64) (objects, bytes int64) {
+	all := r.Counts.plus(r.Pending)
+	return Scale(all.AllocObjects, all.AllocBytes, rate)
 }
 
 // inUse gives samples of what a snapshot has in use.

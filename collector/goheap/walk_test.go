@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -284,6 +285,53 @@ func TestSub(t *testing.T) {
 	other.of = &Heap{}
 	if _, err := other.Sub(first); !errors.Is(err, ErrIncomparable) {
 		t.Errorf("of two programs: %v", err)
+	}
+}
+
+// TestGrowth: what was there before the first reading counts for programs that began later
+// only, what a reading had to skip comes with the next, and nothing comes twice.
+func TestGrowth(t *testing.T) {
+	h := &Heap{}
+	take := func(rate uint64, records ...record) Snapshot {
+		f, _ := newFake(3, rate, fakeBucket{16, nil, records[0]}, fakeBucket{32, nil, records[1]}, fakeBucket{64, nil, records[2]})
+		read, buckets, _, err := read(t.Context(), f, fakeAt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return newSnapshot(h, read, buckets)
+	}
+	torn := record{active: tally{allocs: 1}}
+	readings := []Snapshot{
+		take(1, record{active: of(16, 5, 1)}, torn, record{}),
+		take(1, record{active: of(16, 9, 5), future: [3]tally{{}, of(16, 1, 0)}}, record{active: of(32, 7, 0)}, record{active: of(64, 3, 0)}),
+		take(1, torn, record{active: of(32, 8, 0)}, record{active: of(64, 3, 0)}),
+		take(1, record{active: of(16, 12, 5)}, record{active: of(32, 8, 0)}, record{active: of(64, 3, 0)}),
+		take(1024, record{active: of(16, 12, 5)}, record{active: of(32, 8, 0)}, record{active: of(64, 4, 0)}),
+	}
+	objects, _ := Scale(4, 256, 1024)
+	before, _ := Scale(3, 192, 1024)
+	for fresh, want := range map[bool][]map[int64]int64{
+		false: {{}, {16: 5, 64: 3}, {32: 1}, {16: 2}, {64: objects - before}},
+		true:  {{16: 5}, {16: 5, 32: 7, 64: 3}, {32: 1}, {16: 2}, {64: objects - before}},
+	} {
+		g := growth{fresh: fresh}
+		for i, reading := range readings {
+			samples, err := g.add(h, reading)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[int64]int64{}
+			for _, s := range samples {
+				got[s.Size] += s.Values[0]
+			}
+			if !maps.Equal(got, want[i]) {
+				t.Errorf("fresh: %v, reading %d: objects by size %v, want %v", fresh, i, got, want[i])
+			}
+		}
+		used, err := inUse(h, g.last)
+		if err != nil || len(used) != 3 || used[0].Values[0] != 0 || used[0].Values[2] == 0 {
+			t.Errorf("in use: %+v: %v", used, err)
+		}
 	}
 }
 

@@ -43,7 +43,6 @@ type watched struct {
 	Target
 	heap   *Heap
 	growth growth
-	last   Snapshot
 }
 
 const (
@@ -63,7 +62,8 @@ type Watcher struct {
 	stop     context.CancelFunc
 	done     sync.WaitGroup
 
-	heaps map[uint32]*watched // of the goroutine
+	heaps    map[uint32]*watched // of the goroutine
+	replaced map[uint32]bool     // processes whose program began while it was recorded; the same
 
 	mu      sync.Mutex
 	ended   []Target
@@ -85,7 +85,7 @@ func Watch(scan func(pid uint32) (process.Scanned, bool), emit func(Growth)) (*W
 	}
 	began := uint64(now.Nano()) / tick
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &Watcher{scan: scan, emit: emit, began: began, requests: make(chan request, maxRequests), stop: cancel, heaps: map[uint32]*watched{}}
+	w := &Watcher{scan: scan, emit: emit, began: began, requests: make(chan request, maxRequests), stop: cancel, heaps: map[uint32]*watched{}, replaced: map[uint32]bool{}}
 	w.done.Go(func() { w.run(ctx) })
 	return w, nil
 }
@@ -112,21 +112,12 @@ func (w *Watcher) request(r request) {
 func (w *Watcher) run(ctx context.Context) {
 	ticks := time.NewTicker(readInterval)
 	defer ticks.Stop()
-	replaced := map[uint32]bool{} // by programs that began while it was recorded
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case r := <-w.requests:
-			if r.ended {
-				w.end(w.heaps[r.pid])
-				delete(replaced, r.pid)
-				if r.replaced && len(replaced) < maxTargets {
-					replaced[r.pid] = true
-				}
-			} else if w.heaps[r.pid] == nil {
-				w.open(ctx, r.pid, replaced[r.pid])
-			}
+			w.handle(ctx, r)
 		case <-ticks.C:
 			for _, t := range w.heaps {
 				w.read(ctx, t)
@@ -135,8 +126,23 @@ func (w *Watcher) run(ctx context.Context) {
 	}
 }
 
+func (w *Watcher) handle(ctx context.Context, r request) {
+	switch {
+	case r.replaced && w.heaps[r.pid].there():
+		// It was seen to run the program before word came that it began to.
+	case r.ended:
+		w.end(w.heaps[r.pid])
+		delete(w.replaced, r.pid)
+		if r.replaced && len(w.replaced) < maxTargets {
+			w.replaced[r.pid] = true
+		}
+	case w.heaps[r.pid] == nil:
+		w.open(ctx, r.pid)
+	}
+}
+
 // open finds the heap of a process, and reads it.
-func (w *Watcher) open(ctx context.Context, pid uint32, replaced bool) {
+func (w *Watcher) open(ctx context.Context, pid uint32) {
 	scanned, ok := w.scan(pid)
 	if !ok || len(w.heaps) >= maxTargets {
 		return
@@ -149,10 +155,20 @@ func (w *Watcher) open(ctx context.Context, pid uint32, replaced bool) {
 	if proc, err := procfs.NewProc(int(pid)); err == nil {
 		if stat, err := proc.Stat(); err == nil {
 			t.Name = stat.Comm
-			t.growth.fresh = replaced || stat.Starttime > w.began
+			t.growth.fresh = w.replaced[pid] || stat.Starttime > w.began
 		}
 	}
 	w.read(ctx, t)
+}
+
+// there tells whether the program that was opened runs still.
+func (t *watched) there() bool {
+	if t == nil || t.heap == nil {
+		return false
+	}
+	w := windows{memory: t.heap.memory, cycle: t.heap.at.cycle}
+	_, err := w.current()
+	return err == nil
 }
 
 // read reads a heap and gives out what it has more than before.
@@ -163,7 +179,6 @@ func (w *Watcher) read(ctx context.Context, t *watched) {
 	started := time.Now()
 	s, err := t.heap.Read(ctx)
 	if err == nil {
-		t.last = s
 		var samples []Sample
 		samples, err = t.growth.add(t.heap, s)
 		w.give(t, s.Rate, samples)
@@ -190,8 +205,8 @@ func (w *Watcher) end(t *watched) {
 	}
 	delete(w.heaps, t.PID)
 	if t.heap != nil {
-		samples, err := inUse(t.heap, t.last)
-		w.give(t, t.last.Rate, samples)
+		samples, err := inUse(t.heap, t.growth.last)
+		w.give(t, t.growth.last.Rate, samples)
 		if errors.Is(t.Err, ErrGone) || errors.Is(t.Err, context.Canceled) {
 			t.Err = nil // it was read for as long as it was there
 		}
@@ -208,6 +223,14 @@ func (w *Watcher) end(t *watched) {
 func (w *Watcher) Stop() {
 	w.stop()
 	w.done.Wait()
+	for more := true; more; {
+		select {
+		case r := <-w.requests:
+			w.handle(context.Background(), r)
+		default:
+			more = false
+		}
+	}
 	for _, t := range w.heaps {
 		w.read(context.Background(), t)
 		w.end(t)

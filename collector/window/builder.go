@@ -44,6 +44,8 @@ type Labels struct {
 	// Bytes is the size of each block of memory, as Go's heap profiles have it; 0 if that is
 	// of no interest.
 	Bytes int64
+	// Rate is for how many bytes one was sampled; 0 if that is as the profile's period says.
+	Rate int64
 }
 
 // Builder gathers the samples of one signal in one window. It is used by one

@@ -20,17 +20,19 @@ func (s *summary) allocs(r collector.Report) {
 	}
 	s.Memory = s.memory.Document()
 	s.Signals = append(s.Signals, session.Signal{Signal: string(collector.Alloc), Backend: r.AllocBackend, Why: "at the bytes of malloc and its kin that cost least"})
+	read := s.goHeaps(r)
 	var without []string
 	for _, t := range r.AllocTargets {
 		switch {
+		case read[t.PID] && (errors.Is(t.Detached, alloc.ErrGo) || errors.Is(t.Detached, alloc.ErrNoAllocator)):
 		case errors.Is(t.Detached, alloc.ErrNoAllocator) || errors.Is(t.Detached, alloc.ErrGo):
 			without = append(without, fmt.Sprintf("process %d: %v", t.PID, t.Detached))
 		case t.Detached != nil && !errors.Is(t.Detached, alloc.ErrGone) && t.Probed:
 			s.warn(fmt.Sprintf("allocations of process %d were recorded for a part of the time, and what lives is what lived then: %v", t.PID, t.Detached))
 		case t.Detached != nil && !errors.Is(t.Detached, alloc.ErrGone):
 			s.warn(fmt.Sprintf("allocations of process %d were not recorded: %v", t.PID, t.Detached))
-		case t.Go:
-			s.warn(fmt.Sprintf("process %d is a Go program: what its C code allocates was recorded, Go's own heap not yet", t.PID))
+		case t.Go && !read[t.PID]:
+			s.warn(fmt.Sprintf("process %d is a Go program: what its C code allocates was recorded, Go's own heap not", t.PID))
 		}
 	}
 	const shown = 3
@@ -41,6 +43,28 @@ func (s *summary) allocs(r collector.Report) {
 		}
 		s.warn("allocations were not recorded of " + text)
 	}
+}
+
+// goHeaps says of which Go programs the heap was read, and returns those.
+func (s *summary) goHeaps(r collector.Report) map[uint32]bool {
+	read := map[uint32]bool{}
+	for _, t := range r.GoHeaps {
+		if t.Err != nil {
+			s.warn(fmt.Sprintf("the heap of process %d (%s), a Go program, was not read: %v", t.PID, t.Name, t.Err))
+			continue
+		}
+		read[t.PID] = true
+		if t.Skipped > 0 {
+			s.warn(fmt.Sprintf("of the heap of process %d (%s) %d records are missing, whose numbers could not be", t.PID, t.Name, t.Skipped))
+		}
+	}
+	if len(read) > 0 {
+		s.Signals = append(s.Signals, session.Signal{
+			Signal: string(collector.Alloc), Backend: "Go's own heap profile",
+			Why: fmt.Sprintf("read from the memory of %d Go programs, which pay nothing for it; what they have in use is all that they ever allocated and did not free", len(read)),
+		})
+	}
+	return read
 }
 
 // describeMemory says in a few lines what was allocated and what of it lives.
