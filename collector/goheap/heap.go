@@ -109,7 +109,7 @@ func (h *Heap) Close() error { return h.memory.Close() }
 // PID is the process.
 func (h *Heap) PID() uint32 { return h.pid }
 
-// Read copies the profile. The process runs on meanwhile, and is not slowed down. The error
+// Read copies the profile. The process runs on meanwhile. The error
 // wraps ErrOff where nothing is sampled, ErrGone where there is no process any more,
 // ErrMalformed where the memory has something else, or is what reading it answered.
 func (h *Heap) Read(ctx context.Context) (Snapshot, error) {

@@ -27,7 +27,7 @@ type goProgram struct {
 	rounds int
 }
 
-func start(t *testing.T, path string, environment ...string) *goProgram {
+func start(t testing.TB, path string, environment ...string) *goProgram {
 	t.Helper()
 	p := &goProgram{folder: t.TempDir()}
 	p.cmd = exec.Command(path, p.folder)
@@ -54,7 +54,7 @@ func start(t *testing.T, path string, environment ...string) *goProgram {
 }
 
 // says waits for a line.
-func (p *goProgram) says(t *testing.T, want string) {
+func (p *goProgram) says(t testing.TB, want string) {
 	t.Helper()
 	if !p.output.Scan() || p.output.Text() != want {
 		t.Fatalf("the program says %q, want %q", p.output.Text(), want)
@@ -87,7 +87,7 @@ func (p *goProgram) written(t *testing.T) *profile.Profile {
 	return parsed
 }
 
-func (p *goProgram) open(t *testing.T) *Heap {
+func (p *goProgram) open(t testing.TB) *Heap {
 	t.Helper()
 	binaries := process.NewBinaries()
 	t.Cleanup(func() { binaries.Close() })

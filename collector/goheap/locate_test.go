@@ -15,7 +15,7 @@ var versions = []string{"local", "go1.20.14", "go1.21.13", "go1.22.12", "go1.23.
 func full() bool { return os.Getenv("NARROWS_TEST_FULL") != "" }
 
 // buildGo builds a program of testdata, or skips the test if the toolchain cannot be had.
-func buildGo(t *testing.T, program, toolchain string, environment []string, flags ...string) string {
+func buildGo(t testing.TB, program, toolchain string, environment []string, flags ...string) string {
 	t.Helper()
 	environment = append(append(os.Environ(), "GOTOOLCHAIN="+toolchain, "GOWORK=off", "GOFLAGS=", "CGO_ENABLED=0"), environment...)
 	version := exec.Command("go", "version")

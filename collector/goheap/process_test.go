@@ -145,6 +145,22 @@ func TestBusy(t *testing.T) {
 	}
 }
 
+// BenchmarkRead reads a profile of 16,000 stacks.
+func BenchmarkRead(b *testing.B) {
+	p := start(b, buildGo(b, "goheap", "local", nil), "RATE=1", "BITS=14")
+	p.says(b, "allocated")
+	h := p.open(b)
+	var s Snapshot
+	for b.Loop() {
+		var err error
+		if s, err = h.Read(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(s.Records)), "records")
+	b.ReportMetric(float64(b.Elapsed())/float64(b.N*len(s.Records)), "ns/record")
+}
+
 func TestRefusals(t *testing.T) {
 	p := start(t, buildGo(t, "goheap", "local", nil), "RATE=0")
 	p.says(t, "allocated")

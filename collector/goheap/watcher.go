@@ -21,7 +21,7 @@ type Target struct {
 	Rate    int64  // MemProfileRate, at the last reading
 	Records int    // at the last reading
 	Skipped int    // of those, with numbers that could not be
-	// Readings counts them, and Spent is what they took from Narrows: the program pays nothing.
+	// Readings counts them, and Spent is how long they took: the program runs on meanwhile.
 	Readings int
 	Spent    time.Duration
 	// Err is why there is nothing, or nothing more; nil if there was no reason.
@@ -43,14 +43,17 @@ type watched struct {
 	Target
 	heap   *Heap
 	growth growth
+	next   time.Time // when it is read again
 }
 
 const (
 	tick = 1e9 / 100 // USER_HZ, in which /proc gives times, is 100 by the kernel's ABI
 
 	readInterval = time.Second
-	maxTargets   = 4096
-	maxRequests  = 4096
+	// A heap is read for at most one part in so many of the time.
+	readShare   = 100
+	maxTargets  = 4096
+	maxRequests = 4096
 )
 
 // Watcher reads the heaps of Go programs while they are recorded.
@@ -120,7 +123,9 @@ func (w *Watcher) run(ctx context.Context) {
 			w.handle(ctx, r)
 		case <-ticks.C:
 			for _, t := range w.heaps {
-				w.read(ctx, t)
+				if !time.Now().Before(t.next) {
+					w.read(ctx, t)
+				}
 			}
 		}
 	}
@@ -183,7 +188,9 @@ func (w *Watcher) read(ctx context.Context, t *watched) {
 		samples, err = t.growth.add(t.heap, s)
 		w.give(t, s.Rate, samples)
 	}
-	t.Spent += time.Since(started)
+	took := time.Since(started)
+	t.next = started.Add(max(readInterval/2, readShare*took)) // at the next tick, if it is quick
+	t.Spent += took
 	t.Readings++
 	t.Err = err
 	if err == nil {

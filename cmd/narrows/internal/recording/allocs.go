@@ -61,7 +61,7 @@ func (s *summary) goHeaps(r collector.Report) map[uint32]bool {
 	if len(read) > 0 {
 		s.Signals = append(s.Signals, session.Signal{
 			Signal: string(collector.Alloc), Backend: "Go's own heap profile",
-			Why: fmt.Sprintf("read from the memory of %d Go programs, which pay nothing for it; what they have in use is all that they ever allocated and did not free", len(read)),
+			Why: fmt.Sprintf("read from the memory of %d Go programs, without probes; what they have in use is all that they ever allocated and did not free", len(read)),
 		})
 	}
 	return read

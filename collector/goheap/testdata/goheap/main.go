@@ -115,6 +115,19 @@ func write(folder, name string) {
 	}
 }
 
+// path allocates at a stack of its own for each number of so many bits.
+//
+//go:noinline
+func path(number, bits int) {
+	if bits == 0 {
+		sink = make([]byte, 4096)
+	} else if number&1 == 0 {
+		path(number>>1, bits-1)
+	} else {
+		path(number>>1, bits-1)
+	}
+}
+
 // busy allocates and collects garbage until the input ends.
 func busy(ended <-chan bool) {
 	for {
@@ -154,6 +167,11 @@ func main() {
 	collect := os.Getenv("COLLECT") != "no"
 	if !collect {
 		debug.SetGCPercent(-1)
+	}
+	if bits, _ := strconv.Atoi(os.Getenv("BITS")); bits > 0 {
+		for i := 0; i < 1<<bits; i++ {
+			path(i, bits)
+		}
 	}
 	for round := 1; ; round++ {
 		allocate()
