@@ -29,20 +29,8 @@ type goProgram struct {
 
 func start(t testing.TB, path string, environment ...string) *goProgram {
 	t.Helper()
-	p := &goProgram{folder: t.TempDir()}
-	p.cmd = exec.Command(path, p.folder)
-	p.cmd.Stderr = os.Stderr
-	p.cmd.Env = append(os.Environ(), environment...)
-	var err error
-	if p.input, err = p.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	output, err := p.cmd.StdoutPipe()
+	p, err := launch(path, t.TempDir(), environment...)
 	if err != nil {
-		t.Fatal(err)
-	}
-	p.output = bufio.NewScanner(output)
-	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -51,6 +39,22 @@ func start(t testing.TB, path string, environment ...string) *goProgram {
 		}
 	})
 	return p
+}
+
+// launch starts a program, and leaves its end to the caller.
+func launch(path, folder string, environment ...string) (*goProgram, error) {
+	p := &goProgram{folder: folder, cmd: exec.Command(path, folder)}
+	p.cmd.Stderr, p.cmd.Env = os.Stderr, append(os.Environ(), environment...)
+	var err error
+	if p.input, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	output, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.output = bufio.NewScanner(output)
+	return p, p.cmd.Start()
 }
 
 // says waits for a line.
