@@ -2,7 +2,6 @@ package goheap
 
 import (
 	"errors"
-	"fmt"
 	"os/exec"
 	"testing"
 	"time"
@@ -197,24 +196,22 @@ func TestRefusals(t *testing.T) {
 // TestGone reads programs that have ended, or become others.
 func TestGone(t *testing.T) {
 	path := buildGo(t, "goheap", "local", nil)
-	other, err := exec.LookPath("cat")
+	shell, err := exec.LookPath("sh")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, path, "EXEC="+other, "RATE=1")
+	p := start(t, path, "EXEC="+shell, "RATE=1")
 	p.says(t, "ready")
 	h := p.open(t)
 	if _, err := h.Read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	p.tell(t)
-	if _, err := fmt.Fprintln(p.input, "echo"); err != nil {
-		t.Fatal(err)
-	}
-	p.says(t, "echo")
+	p.says(t, "replaced")
 	if s, err := h.Read(t.Context()); !errors.Is(err, ErrGone) {
 		t.Errorf("another program: %+v, %v", s, err)
 	}
+	p.tell(t)
 
 	cmd := exec.Command(path, t.TempDir())
 	if _, err := cmd.StdinPipe(); err != nil {

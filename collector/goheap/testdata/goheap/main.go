@@ -161,7 +161,7 @@ func main() {
 	if program := os.Getenv("EXEC"); program != "" {
 		fmt.Println("ready")
 		lines.ReadString('\n')
-		fmt.Println(syscall.Exec(program, []string{program}, []string{}))
+		fmt.Println(syscall.Exec(program, []string{program, "-c", "echo replaced; read line"}, []string{}))
 		return
 	}
 	collect := os.Getenv("COLLECT") != "no"
