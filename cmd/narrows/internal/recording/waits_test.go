@@ -252,7 +252,11 @@ func TestWaitsOnThisKernel(t *testing.T) {
 	t.Logf("a process that slept before: %.0f ms seen, of which %.0f with a whole stack, %.0f without an end", slept/1e6, stacked/1e6, truncated/1e6)
 	// The runtime interrupts it now and then; on a busy machine a stack may then lack its end
 	// until the tables are there.
-	if slept < 0.97*4e9 || stacked+truncated < 0.9*slept || stacked < 0.5*slept && !emulated() {
+	asleep, ended, whole := 0.97, 0.9, 0.5
+	if emulated() { // it runs for a good part of the time, to be interrupted
+		asleep, ended, whole = 0.8, 0.5, 0.2
+	}
+	if slept < asleep*4e9 || stacked+truncated < ended*slept || stacked < whole*slept {
 		t.Error("that is too little")
 	}
 }
