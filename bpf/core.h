@@ -73,7 +73,7 @@ struct thread_identity {
 	char process_name[TASK_COMM_LEN]; /* the leader's */
 };
 
-#define RING_BYTES (16 * 1024 * 1024)
+#define RING_BYTES (16 * 1024 * 1024) /* at most: user space makes it as large as there are CPUs */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -110,8 +110,15 @@ static __always_inline __u64 wakeup_flags(bool urgent)
  * they please: where the ring is half full those are thinned out more (event_share.h), and the
  * last quarter is for CPU samples alone.
  */
-static __always_inline bool ring_fills(void) { return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_BYTES / 2; }
-static __always_inline bool ring_is_reserved(void) { return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > RING_BYTES / 4 * 3; }
+static __always_inline bool ring_fills(void)
+{
+	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 2;
+}
+
+static __always_inline bool ring_is_reserved(void)
+{
+	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4 * 3;
+}
 
 /* Sends the first size bytes of an event; an urgent one wakes the reader. */
 #define submit(event, size, urgent) \
