@@ -142,8 +142,7 @@ func TestCountsLaterCalls(t *testing.T) {
 				t.Skip("this kernel does not have it")
 			}
 			waits, w := watch(t)
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
+			undisturbed(t)
 			const times = 10
 			for range times {
 				if errno := call.wait(word, 0, time.Millisecond); errno != syscall.ETIMEDOUT {
@@ -185,6 +184,7 @@ func TestCountsWaitsForSeveral(t *testing.T) {
 		t.Skip("this kernel has no futex_waitv")
 	}
 	_, w := watch(t)
+	undisturbed(t)
 	if errno := waitv(several, 0, time.Millisecond); errno != syscall.ETIMEDOUT {
 		t.Fatal(errno)
 	}

@@ -41,7 +41,8 @@ func TestCountsCalls(t *testing.T) {
 	word := &page[0] // what lies on a goroutine's stack may move
 	const times, futexWait = 20, 0
 	timeout := unix.NsecToTimespec(int64(time.Millisecond))
-	var interrupted uint64 // by the runtime
+	undisturbed(t)
+	var interrupted uint64
 	for done := 0; done < times; {
 		_, _, errno := syscall.Syscall6(syscall.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWait|private, 0, uintptr(unsafe.Pointer(&timeout)), 0, 0)
 		if errno == syscall.EINTR {
