@@ -1,15 +1,12 @@
 package alloc
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
-	"io"
-	"unsafe"
 
 	"github.com/cilium/ebpf/link"
 
 	"github.com/narrows-profiler/narrows/bpf"
+	"github.com/narrows-profiler/narrows/collector/core"
 	"github.com/narrows-profiler/narrows/collector/window"
 )
 
@@ -24,37 +21,17 @@ type Block struct {
 	Target uint32
 }
 
-// Live gives all blocks that live. No CPU misses a tick for it: it is one file that is read.
-func (w *Watcher) Live(each func(Block)) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("reading what lives: %w", err)
-		}
-	}()
-	iterator, err := link.AttachIter(link.IterOptions{Program: w.objects.ReadBlocks, Map: w.objects.AllocBlocks})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, iterator.Close()) }()
-	file, err := iterator.Open()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	records := bufio.NewReaderSize(file, 64<<10)
-	for {
-		var raw bpf.AllocAllocRecord
-		record := unsafe.Slice((*byte)(unsafe.Pointer(&raw)), unsafe.Sizeof(raw))
-		switch _, err := io.ReadFull(records, record); {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		}
-		if b, ok := w.block(&raw); ok {
+// Live gives all blocks that live.
+func (w *Watcher) Live(each func(Block)) error {
+	err := core.Iterate(link.IterOptions{Program: w.objects.ReadBlocks, Map: w.objects.AllocBlocks}, core.EachRecord(func(raw *bpf.AllocAllocRecord) {
+		if b, ok := w.block(raw); ok {
 			each(b)
 		}
+	}))
+	if err != nil {
+		return fmt.Errorf("reading what lives: %w", err)
 	}
+	return nil
 }
 
 func (w *Watcher) block(raw *bpf.AllocAllocRecord) (Block, bool) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/narrows-profiler/narrows/bpf"
 	"github.com/narrows-profiler/narrows/collector/core"
+	"github.com/narrows-profiler/narrows/collector/inbox"
 	"github.com/narrows-profiler/narrows/collector/process"
 )
 
@@ -34,7 +35,7 @@ type Watcher struct {
 	scan    func(pid uint32) (process.Scanned, bool)
 	backend string
 
-	requests chan request
+	requests *inbox.Inbox[request]
 	stop     context.CancelFunc
 	done     sync.WaitGroup
 
@@ -46,7 +47,6 @@ type Watcher struct {
 	targets  map[uint32]*Target // by PID, those with probes
 	numbered []*Target          // all there were
 	refused  []*Target          // those that could have none
-	dropped  uint64             // requests for which there was no room
 	failures []error
 }
 
@@ -83,7 +83,7 @@ func open(c *core.Core, mean uint64, limit Limit, scan func(pid uint32) (process
 		return nil, fmt.Errorf("an allocation taken for each %d bytes: use 1 to %d", mean, uint64(MaxMean))
 	}
 	w := &Watcher{
-		mean: mean, limit: limit, scan: scan, forked: map[uint32]time.Time{}, requests: make(chan request, maxRequests), stop: func() {},
+		mean: mean, limit: limit, scan: scan, forked: map[uint32]time.Time{}, requests: inbox.New[request](maxRequests), stop: func() {},
 		known: map[*process.Binary]looked{}, looked: map[uint32]*Target{}, targets: map[uint32]*Target{},
 	}
 	if err := w.load(c, sessions); err != nil {
@@ -151,30 +151,20 @@ func (w *Watcher) Mean() uint64 { return w.mean }
 // It never waits.
 func (w *Watcher) Attach(pid uint32, mappings []process.Mapping) {
 	if len(mappings) > 0 {
-		w.request(request{pid: pid, mappings: mappings})
+		w.requests.Put(request{pid: pid, mappings: mappings})
 	}
 }
 
 // Detach takes the probes away from a process that has ended.
-func (w *Watcher) Detach(pid uint32) { w.request(request{pid: pid}) }
+func (w *Watcher) Detach(pid uint32) { w.requests.Put(request{pid: pid}) }
 
 // Replace takes the probes away from a process in which another program begins, and forgets
 // what the one before had allocated.
-func (w *Watcher) Replace(pid uint32) { w.request(request{pid: pid, replaced: true}) }
+func (w *Watcher) Replace(pid uint32) { w.requests.Put(request{pid: pid, replaced: true}) }
 
 // Forked is told of a child. It is probed if it does not run a program of its own soon: most
 // do, and probes for so short a time would cost more than they tell.
-func (w *Watcher) Forked(pid uint32) { w.request(request{pid: pid, forked: true}) }
-
-func (w *Watcher) request(r request) {
-	select {
-	case w.requests <- r:
-	default:
-		w.mu.Lock()
-		w.dropped++
-		w.mu.Unlock()
-	}
-}
+func (w *Watcher) Forked(pid uint32) { w.requests.Put(request{pid: pid, forked: true}) }
 
 func (w *Watcher) run(ctx context.Context) {
 	ticks := time.NewTicker(checkInterval)
@@ -183,7 +173,7 @@ func (w *Watcher) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case r := <-w.requests:
+		case r := <-w.requests.Requests():
 			switch {
 			case r.forked:
 				w.forked[r.pid] = time.Now()
@@ -403,8 +393,4 @@ func (w *Watcher) Cost() (runs uint64, spent time.Duration, err error) {
 }
 
 // Dropped is how many processes got no probes because too many waited for them.
-func (w *Watcher) Dropped() uint64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.dropped
-}
+func (w *Watcher) Dropped() uint64 { return w.requests.Dropped() }

@@ -23,13 +23,10 @@
 package futex
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
-	"unsafe"
 
 	"github.com/cilium/ebpf/link"
 
@@ -112,38 +109,16 @@ type Sums struct {
 func (w *Watcher) BeforeSleep() (float64, error) { return w.entries.beforeSleep() }
 
 // Read gives the sums of all locks. Those that nothing was added to since the given time are
-// dropped after that. No CPU misses a tick for it: it is one file that is read.
-func (w *Watcher) Read(forgetBefore uint64, each func(Sums)) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("reading the sums of locks: %w", err)
-		}
-	}()
+// dropped after that.
+func (w *Watcher) Read(forgetBefore uint64, each func(Sums)) error {
 	if err := w.objects.ForgetBefore.Set(forgetBefore); err != nil {
-		return err
+		return fmt.Errorf("reading the sums of locks: %w", err)
 	}
-	iterator, err := link.AttachIter(link.IterOptions{Program: w.objects.ReadLocks, Map: w.core.Locks()})
-	if err != nil {
-		return err
+	options := link.IterOptions{Program: w.objects.ReadLocks, Map: w.core.Locks()}
+	if err := core.Iterate(options, core.EachRecord(func(raw *bpf.FutexLockRecord) { each(sums(raw)) })); err != nil {
+		return fmt.Errorf("reading the sums of locks: %w", err)
 	}
-	defer func() { err = errors.Join(err, iterator.Close()) }()
-	file, err := iterator.Open()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	records := bufio.NewReaderSize(file, 64<<10)
-	for {
-		var raw bpf.FutexLockRecord
-		record := unsafe.Slice((*byte)(unsafe.Pointer(&raw)), unsafe.Sizeof(raw))
-		switch _, err := io.ReadFull(records, record); {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		}
-		each(sums(&raw))
-	}
+	return nil
 }
 
 func sums(raw *bpf.FutexLockRecord) Sums {

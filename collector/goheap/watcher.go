@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
+	"github.com/narrows-profiler/narrows/collector/inbox"
 	"github.com/narrows-profiler/narrows/collector/process"
 )
 
@@ -61,16 +62,15 @@ type Watcher struct {
 	scan     func(pid uint32) (process.Scanned, bool)
 	emit     func(Growth)
 	began    uint64 // in ticks since boot
-	requests chan request
+	requests *inbox.Inbox[request]
 	stop     context.CancelFunc
 	done     sync.WaitGroup
 
 	heaps    map[uint32]*watched // of the goroutine
 	replaced map[uint32]bool     // processes whose program began while it was recorded; the same
 
-	mu      sync.Mutex
-	ended   []Target
-	dropped uint64
+	mu    sync.Mutex
+	ended []Target
 }
 
 // request is a process to look at, or one that has ended.
@@ -88,29 +88,19 @@ func Watch(scan func(pid uint32) (process.Scanned, bool), emit func(Growth)) (*W
 	}
 	began := uint64(now.Nano()) / tick
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &Watcher{scan: scan, emit: emit, began: began, requests: make(chan request, maxRequests), stop: cancel, heaps: map[uint32]*watched{}, replaced: map[uint32]bool{}}
+	w := &Watcher{scan: scan, emit: emit, began: began, requests: inbox.New[request](maxRequests), stop: cancel, heaps: map[uint32]*watched{}, replaced: map[uint32]bool{}}
 	w.done.Go(func() { w.run(ctx) })
 	return w, nil
 }
 
 // Attach looks at a process soon. It never waits.
-func (w *Watcher) Attach(pid uint32) { w.request(request{pid: pid}) }
+func (w *Watcher) Attach(pid uint32) { w.requests.Put(request{pid: pid}) }
 
 // Replace is told that another program begins in a process.
-func (w *Watcher) Replace(pid uint32) { w.request(request{pid: pid, ended: true, replaced: true}) }
+func (w *Watcher) Replace(pid uint32) { w.requests.Put(request{pid: pid, ended: true, replaced: true}) }
 
 // Detach is told that a process has ended.
-func (w *Watcher) Detach(pid uint32) { w.request(request{pid: pid, ended: true}) }
-
-func (w *Watcher) request(r request) {
-	select {
-	case w.requests <- r:
-	default:
-		w.mu.Lock()
-		w.dropped++
-		w.mu.Unlock()
-	}
-}
+func (w *Watcher) Detach(pid uint32) { w.requests.Put(request{pid: pid, ended: true}) }
 
 func (w *Watcher) run(ctx context.Context) {
 	ticks := time.NewTicker(readInterval)
@@ -119,7 +109,7 @@ func (w *Watcher) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case r := <-w.requests:
+		case r := <-w.requests.Requests():
 			w.handle(ctx, r)
 		case <-ticks.C:
 			for _, t := range w.heaps {
@@ -232,7 +222,7 @@ func (w *Watcher) Stop() {
 	w.done.Wait()
 	for more := true; more; {
 		select {
-		case r := <-w.requests:
+		case r := <-w.requests.Requests():
 			w.handle(context.Background(), r)
 		default:
 			more = false
@@ -252,8 +242,4 @@ func (w *Watcher) Targets() []Target {
 }
 
 // Dropped is how many requests there was no room for.
-func (w *Watcher) Dropped() uint64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.dropped
-}
+func (w *Watcher) Dropped() uint64 { return w.requests.Dropped() }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/narrows-profiler/narrows/bpf"
 	"github.com/narrows-profiler/narrows/collector/core"
+	"github.com/narrows-profiler/narrows/collector/inbox"
 	"github.com/narrows-profiler/narrows/collector/process"
 )
 
@@ -24,7 +25,7 @@ type Watcher struct {
 	objects bpf.GoLockObjects
 	limit   Limit
 
-	requests chan request
+	requests *inbox.Inbox[request]
 	stop     context.CancelFunc
 	done     sync.WaitGroup
 
@@ -34,7 +35,6 @@ type Watcher struct {
 	targets  map[uint32]*Target // by PID, those with probes
 	numbered []*Target          // all there were
 	refused  []*Target          // those that could have none
-	dropped  uint64             // requests for which there was no room
 	failures []error
 }
 
@@ -51,7 +51,7 @@ const maxRequests = 4096
 // Open loads the programs; nothing is probed yet. It needs CAP_BPF and CAP_PERFMON.
 func Open(c *core.Core, limit Limit) (*Watcher, error) {
 	w := &Watcher{
-		limit: limit, requests: make(chan request, maxRequests), stop: func() {},
+		limit: limit, requests: inbox.New[request](maxRequests), stop: func() {},
 		programs: map[*process.Binary]*program{}, targets: map[uint32]*Target{},
 	}
 	spec, err := bpf.LoadGoLock()
@@ -71,22 +71,12 @@ func Open(c *core.Core, limit Limit) (*Watcher, error) {
 // never waits.
 func (w *Watcher) Attach(pid uint32, mappings []process.Mapping) {
 	if len(mappings) > 0 {
-		w.request(request{pid: pid, mappings: mappings})
+		w.requests.Put(request{pid: pid, mappings: mappings})
 	}
 }
 
 // Detach takes the probes away from a process that has ended or runs another program now.
-func (w *Watcher) Detach(pid uint32) { w.request(request{pid: pid}) }
-
-func (w *Watcher) request(r request) {
-	select {
-	case w.requests <- r:
-	default:
-		w.mu.Lock()
-		w.dropped++
-		w.mu.Unlock()
-	}
-}
+func (w *Watcher) Detach(pid uint32) { w.requests.Put(request{pid: pid}) }
 
 func (w *Watcher) run(ctx context.Context) {
 	ticks := time.NewTicker(checkInterval)
@@ -95,7 +85,7 @@ func (w *Watcher) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case r := <-w.requests:
+		case r := <-w.requests.Requests():
 			if len(r.mappings) == 0 {
 				w.detach(r.pid, ErrGone)
 				continue
@@ -150,7 +140,7 @@ func (w *Watcher) attach(r request, b *process.Binary) {
 	switch err := w.probe(t, p.bias(m)); {
 	case errors.Is(err, errNoReasons) && r.tries < relocationTries:
 		r.tries++
-		time.AfterFunc(relocationDelay, func() { w.request(r) })
+		time.AfterFunc(relocationDelay, func() { w.requests.Put(r) })
 	case err != nil:
 		t.Detached = err
 		w.refuse(t)
@@ -280,11 +270,7 @@ func (w *Watcher) Cost() (runs uint64, spent time.Duration, err error) {
 }
 
 // Dropped is how many processes got no probes because too many waited for them.
-func (w *Watcher) Dropped() uint64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.dropped
-}
+func (w *Watcher) Dropped() uint64 { return w.requests.Dropped() }
 
 // target is the one with a number, nil if there is none.
 func (w *Watcher) target(number uint32) *Target {

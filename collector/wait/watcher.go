@@ -122,18 +122,8 @@ func (w *Watcher) Cut(boundary uint64, record func([]byte)) error {
 }
 
 // Walk runs a program for every thread, and reads what it writes.
-func Walk(program *ebpf.Program, record func([]byte)) (err error) {
-	iterator, err := link.AttachIter(link.IterOptions{Program: program})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, iterator.Close()) }()
-	file, err := iterator.Open()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	return readRecords(file, record)
+func Walk(program *ebpf.Program, record func([]byte)) error {
+	return core.Iterate(link.IterOptions{Program: program}, func(file io.Reader) error { return readRecords(file, record) })
 }
 
 // maxRecord bounds a record of the programs on threads: what fits into the kernel's buffer.

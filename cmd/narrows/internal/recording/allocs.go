@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
 	"github.com/narrows-profiler/narrows/collector/alloc"
@@ -20,20 +22,25 @@ func (s *summary) allocs(r collector.Report) {
 	}
 	s.Memory = s.memory.Document()
 	s.Signals = append(s.Signals, session.Signal{Signal: string(collector.Alloc), Backend: r.AllocBackend, Why: "at the bytes of malloc and its kin that cost least"})
-	read := s.goHeaps(r)
+	read, refused := s.goHeaps(r)
 	var without []string
+	ended := map[uint32]bool{}
 	for _, t := range r.AllocTargets {
+		noMalloc := errors.Is(t.Detached, alloc.ErrNoAllocator) || errors.Is(t.Detached, alloc.ErrGo)
 		switch {
-		case read[t.PID] && (errors.Is(t.Detached, alloc.ErrGo) || errors.Is(t.Detached, alloc.ErrNoAllocator)):
-		case errors.Is(t.Detached, alloc.ErrNoAllocator) || errors.Is(t.Detached, alloc.ErrGo):
-			without = append(without, fmt.Sprintf("process %d: %v", t.PID, t.Detached))
+		case noMalloc && (read[t.PID] || refused[t.PID]): // that was told
+		case errors.Is(t.Detached, unix.ESRCH) && !t.Probed:
+			ended[t.PID] = true
 		case t.Detached != nil && !errors.Is(t.Detached, alloc.ErrGone) && t.Probed:
 			s.warn(fmt.Sprintf("allocations of process %d were recorded for a part of the time, and what lives is what lived then: %v", t.PID, t.Detached))
 		case t.Detached != nil && !errors.Is(t.Detached, alloc.ErrGone):
-			s.warn(fmt.Sprintf("allocations of process %d were not recorded: %v", t.PID, t.Detached))
+			without = append(without, fmt.Sprintf("process %d: %v", t.PID, t.Detached))
 		case t.Go && !read[t.PID]:
 			s.warn(fmt.Sprintf("process %d is a Go program: what its C code allocates was recorded, Go's own heap not", t.PID))
 		}
+	}
+	if len(ended) > 0 {
+		s.warn(fmt.Sprintf("allocations were not recorded of %d processes, which ended before they had probes", len(ended)))
 	}
 	const shown = 3
 	for i, text := range without {
@@ -45,11 +52,16 @@ func (s *summary) allocs(r collector.Report) {
 	}
 }
 
-// goHeaps says of which Go programs the heap was read, and returns those.
-func (s *summary) goHeaps(r collector.Report) map[uint32]bool {
-	read := map[uint32]bool{}
+// goHeaps says of which Go programs the heap was read or could not be, and returns those. A
+// process that maps files one after another may have been tried more than once.
+func (s *summary) goHeaps(r collector.Report) (read, refused map[uint32]bool) {
+	read, refused = map[uint32]bool{}, map[uint32]bool{}
 	for _, t := range r.GoHeaps {
 		if t.Err != nil {
+			if refused[t.PID] {
+				continue
+			}
+			refused[t.PID] = true
 			s.warn(fmt.Sprintf("the heap of process %d (%s), a Go program, was not read: %v", t.PID, t.Name, t.Err))
 			continue
 		}
@@ -64,7 +76,7 @@ func (s *summary) goHeaps(r collector.Report) map[uint32]bool {
 			Why: fmt.Sprintf("read from the memory of %d Go programs, without probes; what they have in use is all that they ever allocated and did not free", len(read)),
 		})
 	}
-	return read
+	return read, refused
 }
 
 // describeMemory says in a few lines what was allocated and what of it lives.
