@@ -95,6 +95,11 @@ func (t *Target) describe(objects *bpf.GoLockObjects, bias uint64) error {
 	return nil
 }
 
+// copied is what others than the watcher's goroutine may read of it, under the watcher's lock.
+func (t *Target) copied() Target {
+	return Target{PID: t.PID, Path: t.Path, Park: t.Park, Ready: t.Ready, Probed: t.Probed, Hits: t.Hits, Spent: t.Spent, Detached: t.Detached}
+}
+
 // attach sets the probes. Those at ready come first: what parks before them would never
 // be seen to go on.
 func (t *Target) attach(objects *bpf.GoLockObjects) error {

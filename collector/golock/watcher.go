@@ -258,7 +258,7 @@ func (w *Watcher) Targets() []Target {
 	defer w.mu.Unlock()
 	var all []Target
 	for _, t := range slices.Concat(w.numbered, w.refused) {
-		all = append(all, *t)
+		all = append(all, t.copied())
 	}
 	return all
 }
