@@ -33,7 +33,7 @@ enum counter {
 	COUNTER_CONTENTION_OWN,        /* ... or it was for a lock that telling of another one takes */
 	COUNTER_CONTENTION_SAMPLED_OUT,/* short ones that others, sent with more weight, stand for */
 	COUNTER_FUTEX_UNTRACKED,       /* a futex call was not followed: no memory for its thread's state */
-	COUNTER_FUTEX_UNREADABLE,      /* the word that names a lock's owner could not be read */
+	COUNTER_FUTEX_UNREADABLE,      /* a lock's word, or the one that names its owner, could not be read */
 	COUNTER_FUTEX_FULL,            /* a wait was not counted with its lock: too many locks */
 	COUNTER_GO_WAIT_FULL,          /* a goroutine's wait was not followed: too many wait */
 	COUNTER_GO_STACK_UNREADABLE,   /* a goroutine's stack could not be found */

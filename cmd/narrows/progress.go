@@ -84,7 +84,8 @@ func (p *progress) timed(what string, duration time.Duration) {
 			}
 			select {
 			case <-ticks.C:
-			case <-p.stop:
+			case <-p.stop: // which may be between the last tick and the end
+				bar.SetCurrent(time.Since(begin).Milliseconds())
 				return
 			}
 		}

@@ -158,7 +158,7 @@ var losses = map[bpf.CoreCounter]string{
 	bpf.CoreCounterCOUNTER_CONTENTION_UNMATCHED:   "wait for a kernel lock whose beginning or end was not seen",
 	bpf.CoreCounterCOUNTER_CONTENTION_OWN:         "wait for a kernel lock that the recording itself took",
 	bpf.CoreCounterCOUNTER_FUTEX_UNTRACKED:        "no memory for a thread's futex call",
-	bpf.CoreCounterCOUNTER_FUTEX_UNREADABLE:       "owner of a lock unreadable",
+	bpf.CoreCounterCOUNTER_FUTEX_UNREADABLE:       "word of a lock unreadable",
 	bpf.CoreCounterCOUNTER_FUTEX_FULL:             "wait for a lock not counted: too many locks",
 	bpf.CoreCounterCOUNTER_GO_WAIT_FULL:           "too many goroutines wait",
 	bpf.CoreCounterCOUNTER_GO_STACK_UNREADABLE:    "a goroutine's stack could not be found",

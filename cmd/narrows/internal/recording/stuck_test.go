@@ -151,7 +151,7 @@ func runStuck(t *testing.T, mode string) (*windowSink, session.Summary, lockRun)
 // Words in memory that there is none of are counted, and no lock.
 func TestFutexInUnmappedMemory(t *testing.T) {
 	sink, summary, run := runStuck(t, "unmapped")
-	if lost := lossOf(summary, "owner of a lock unreadable"); lost < 300 {
+	if lost := lossOf(summary, "word of a lock unreadable"); lost < 300 {
 		t.Errorf("%d words could not be read, though 300 calls were made for such", lost)
 	}
 	for _, w := range sink.windows {
