@@ -106,18 +106,18 @@ static __always_inline __u64 wakeup_flags(bool urgent)
 }
 
 /*
- * A reader that gets no CPU leaves a ring that fills. CPU samples come at a fixed rate, waits as
- * they please: where the ring is half full those are thinned out more (event_share.h), and the
- * last quarter is for CPU samples alone.
+ * Who stands back when a reader that gets no CPU leaves a ring that fills, in eighths of it: copies
+ * of stacks at waits come first, then those of CPU samples, and waits are thinned out more
+ * (event_share.h). The last eighth is for CPU samples alone, which come at a fixed rate.
  */
-static __always_inline bool ring_fills(void)
-{
-	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 2;
-}
+#define RING_FOR_WAITS_COPIES 4
+#define RING_FOR_COPIES 6
+#define RING_FOR_ALL_WAITS 6
+#define RING_FOR_WAITS 7
 
-static __always_inline bool ring_is_reserved(void)
+static __always_inline bool ring_is_beyond(__u32 eighths)
 {
-	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4 * 3;
+	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 8 * eighths;
 }
 
 /* Sends the first size bytes of an event; an urgent one wakes the reader. */
@@ -133,7 +133,7 @@ static __always_inline bool ring_is_reserved(void)
 /* The same for what is not sampled by time. */
 #define submit_wait(event, size) \
 	do { \
-		if (ring_is_reserved()) \
+		if (ring_is_beyond(RING_FOR_WAITS)) \
 			count(COUNTER_LOST_RING_FULL); \
 		else \
 			submit(event, size, false); \

@@ -29,7 +29,7 @@ struct event_share {
  * most how many may be sent in one. */
 static __always_inline void adapt_share(struct event_share *share, __u64 passed, __u32 most)
 {
-	if (share->events && ring_fills()) /* the reader has no CPU */
+	if (share->events && ring_is_beyond(RING_FOR_ALL_WAITS)) /* the reader has no CPU */
 		most = 0;
 	if (passed > 1 || share->events * 4 < most) {
 		if (share->shift > 0)

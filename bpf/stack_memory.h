@@ -174,7 +174,7 @@ static __always_inline bool send_memory(struct memory_space *space, struct stack
 	refill_credit(space, header->time);
 	/* What the ring has room for is kept for samples, if the reader is slow. */
 	if (space->credit < limit->reserve + MAX_STACK_MEMORY + MAX_OTHER_MEMORY ||
-	    bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4 * 3) {
+	    ring_is_beyond(limit->reserve ? RING_FOR_WAITS_COPIES : RING_FOR_COPIES)) {
 		count(COUNTER_MEMORY_REFUSED);
 		return false;
 	}

@@ -144,7 +144,7 @@ static __always_inline void send_stack(struct stack_event *event, __u64 generati
 	event->header.kind = EVENT_STACK;
 	if (size > sizeof(*event))
 		size = sizeof(*event);
-	if (ring_is_reserved() || bpf_ringbuf_output(&events, event, size, wakeup_flags(event->stack.memory))) {
+	if (ring_is_beyond(RING_FOR_WAITS) || bpf_ringbuf_output(&events, event, size, wakeup_flags(event->stack.memory))) {
 		count(COUNTER_LOST_RING_FULL);
 		event->id.low = event->id.high = 0;
 		return;

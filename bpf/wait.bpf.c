@@ -65,7 +65,7 @@ static __always_inline void begin_period(struct wait_budget *budget, __u64 now)
 
 	if (!passed)
 		return;
-	if (ring_fills())
+	if (ring_is_beyond(RING_FOR_ALL_WAITS))
 		most /= 16;
 	budget->stack_shift = 0;
 	if (passed == 1)
