@@ -40,6 +40,7 @@ enum counter {
 	COUNTER_ALLOC_CALL_FULL,       /* an allocation was not followed: too many calls under way */
 	COUNTER_ALLOC_FULL,            /* ... or its block was not: too many live */
 	COUNTER_ALLOC_UNREADABLE,      /* ... or where its address was stored could not be read */
+	COUNTER_RING_FILLED,           /* a period began in which waits are thinned out more: the ring is filling */
 	COUNTER_MAX,
 };
 

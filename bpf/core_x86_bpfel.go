@@ -82,7 +82,8 @@ const (
 	CoreCounterCOUNTER_ALLOC_CALL_FULL        CoreCounter = 24
 	CoreCounterCOUNTER_ALLOC_FULL             CoreCounter = 25
 	CoreCounterCOUNTER_ALLOC_UNREADABLE       CoreCounter = 26
-	CoreCounterCOUNTER_MAX                    CoreCounter = 27
+	CoreCounterCOUNTER_RING_FILLED            CoreCounter = 27
+	CoreCounterCOUNTER_MAX                    CoreCounter = 28
 )
 
 type CoreEventHeader struct {

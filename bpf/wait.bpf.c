@@ -65,8 +65,10 @@ static __always_inline void begin_period(struct wait_budget *budget, __u64 now)
 
 	if (!passed)
 		return;
-	if (ring_is_beyond(RING_FOR_ALL_WAITS))
+	if (ring_is_beyond(RING_FOR_ALL_WAITS)) {
 		most /= 16;
+		count(COUNTER_RING_FILLED);
+	}
 	budget->stack_shift = 0;
 	if (passed == 1)
 		for (int i = 0; i < MAX_STACK_SHIFT && budget->switches >> i > most; i++)

@@ -158,6 +158,7 @@ var losses = map[bpf.CoreCounter]string{
 	bpf.CoreCounterCOUNTER_CONTENTION_UNMATCHED:   "wait for a kernel lock whose beginning or end was not seen",
 	bpf.CoreCounterCOUNTER_CONTENTION_OWN:         "wait for a kernel lock that the recording itself took",
 	bpf.CoreCounterCOUNTER_FUTEX_UNTRACKED:        "no memory for a thread's futex call",
+	bpf.CoreCounterCOUNTER_RING_FILLED:            "waits thinned out more for 8 ms: ring buffer nearly full",
 	bpf.CoreCounterCOUNTER_FUTEX_UNREADABLE:       "word of a lock unreadable",
 	bpf.CoreCounterCOUNTER_FUTEX_FULL:             "wait for a lock not counted: too many locks",
 	bpf.CoreCounterCOUNTER_GO_WAIT_FULL:           "too many goroutines wait",
