@@ -111,7 +111,7 @@ static __always_inline void count_outcome(struct futex_lock *lock, __s64 result,
 	lock->last = now;
 }
 
-/* Ends a call in which the thread has left its CPU. */
+/* Ends a call in which the thread has slept. */
 static __always_inline void exit_sleep(struct task_struct *task, struct thread_wait *wait, const struct futex_call *call, __s64 result,
 				       __u64 now)
 {
@@ -126,10 +126,25 @@ static __always_inline void exit_sleep(struct task_struct *task, struct thread_w
 		count_outcome(lock, result, wait->locks.first, since ? now - since : 0, now);
 }
 
+/* Ends a call in which it has not. */
+static __always_inline void exit_at_once(struct task_struct *task, struct thread_wait *wait, const struct futex_call *call, __s64 result,
+					 bool first, __u64 now)
+{
+	struct futex_lock *lock;
+
+	wait->futex.operation = 0;
+	if (result == -ERROR_FAULT)
+		return;
+	if (result == -ERROR_AGAIN)
+		return gather_changed(task, wait, call, first, now);
+	lock = find_lock(task, call);
+	if (lock)
+		count_outcome(lock, result, first, 0, now);
+}
+
 static __always_inline void exit_wait(struct task_struct *task, struct futex_call *call, __s32 number, __s64 result)
 {
 	struct thread_wait *wait = bpf_task_storage_get(&thread_waits, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	struct futex_lock *lock;
 	bool first;
 	__u64 now;
 	__u32 at;
@@ -146,15 +161,10 @@ static __always_inline void exit_wait(struct task_struct *task, struct futex_cal
 	now = bpf_ktime_get_ns();
 	at = find_held(&wait->locks, call->address);
 	first = number != SYSCALL_RESTART && is_first(&wait->locks, call, at, now);
-	if (wait->futex.operation) {
+	if (slept_in(wait, call))
 		exit_sleep(task, wait, call, result, now);
-	} else if (result == -ERROR_AGAIN) {
-		gather_changed(task, wait, call, first, now);
-	} else if (result != -ERROR_FAULT) {
-		lock = find_lock(task, call);
-		if (lock)
-			count_outcome(lock, result, first, 0, now);
-	}
+	else
+		exit_at_once(task, wait, call, result, first, now);
 	keep_held(&wait->locks, call->address, at, result, now);
 }
 

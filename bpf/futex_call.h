@@ -117,6 +117,15 @@ static __always_inline bool restarts(const struct thread_wait *wait, const struc
 	return call->address && wait->locks.interrupted == call->address && operation_in(call, WAITS);
 }
 
+/* Whether the thread slept in this call. If not, it was in an earlier one, whose end was not
+ * seen: it ended before its end was watched, or while another program ran on its CPU. */
+static __always_inline bool slept_in(const struct thread_wait *wait, const struct futex_call *call)
+{
+	const struct futex_call *noted = &wait->futex;
+
+	return noted->operation == call->operation && (noted->address == call->address || noted->flags & FUTEX_CALL_SEVERAL);
+}
+
 /* Whether the current task is in a futex call that wakes others, and on what. */
 static __always_inline bool in_wake(struct task_struct *task, struct futex_call *call)
 {

@@ -40,7 +40,7 @@ enum futex_call_flag {
 
 /* What a thread does with futexes. */
 struct futex_thread {
-	__u64 since;  /* when it first left its CPU in the call, or where that was cut; 0: it has not */
+	__u64 since;  /* when it first slept in the call, or where that was cut; 0: it has not */
 	__u64 let_go; /* when the call that it is in first woke somebody; 0: it has not */
 	__u64 interrupted; /* the futex whose wait restart_syscall may go on with; 0: none */
 	struct {

@@ -100,9 +100,10 @@ static __always_inline void take_stack(struct wait_space *space, void *ctx, stru
 	send_once(event, words, ctx, task, from, syscall);
 }
 
-/* Notes the futex call that the thread leaves its CPU in, at its first time, and who holds
- * the lock now. As those below, it is a function of its own so that its variables do not lie
- * on the stack while the walk needs it. */
+/* Notes the futex call that the thread sleeps in, at its first time, and who holds the lock
+ * now. One that could go on does not wait for the lock, unless it has before. As those below,
+ * it is a function of its own so that its variables do not lie on the stack while the walk
+ * needs it. */
 static __attribute__((noinline)) void note_call(struct task_struct *task, struct thread_wait *wait, const struct pt_regs *regs, __u64 now)
 {
 	struct futex_thread *locks = &wait->locks;
@@ -110,12 +111,12 @@ static __attribute__((noinline)) void note_call(struct task_struct *task, struct
 
 	if (!regs || !is_futex_syscall(wait->syscall) || !IN_SYSCALL(regs) || COMPAT_SYSCALL(task, regs))
 		goto none;
-	if (wait->futex.operation && locks->since) { /* it goes on */
+	read_own_call(&call, regs, wait->syscall, 0);
+	if (slept_in(wait, &call) && locks->since) { /* it goes on */
 		wait->futex.owner = read_owner(&wait->futex);
 		return;
 	}
-	read_own_call(&call, regs, wait->syscall, 0);
-	if (!operation_in(&call, WAITS) || (wait->syscall == SYSCALL_RESTART && !restarts(wait, &call)))
+	if (!wait->state || !operation_in(&call, WAITS) || (wait->syscall == SYSCALL_RESTART && !restarts(wait, &call)))
 		goto none;
 	locks->first = wait->syscall != SYSCALL_RESTART && is_first(locks, &call, find_held(locks, call.address), now);
 	if (locks->first)
@@ -223,8 +224,8 @@ int wait_switch(__u64 *ctx)
 		count(COUNTER_LOST_SCRATCH);
 		return 0;
 	}
-	if (prev->pid)
-		leave_cpu(space, ctx, prev, ctx[3], now);
+	if (prev->pid) /* one that is preempted on its way to sleep can go on, whatever its state says */
+		leave_cpu(space, ctx, prev, ctx[0] ? 0 : ctx[3], now);
 	if (next->pid)
 		enter_cpu(space, next, now);
 	return 0;

@@ -143,12 +143,13 @@ func TestCountsLaterCalls(t *testing.T) {
 			}
 			waits, w := watch(t)
 			undisturbed(t)
-			const times = 10
+			// Long against what a slow machine takes from the reading of the clock to the sleep.
+			const times, timeout = 10, 20 * time.Millisecond
 			for range times {
-				if errno := call.wait(word, 0, time.Millisecond); errno != syscall.ETIMEDOUT {
+				if errno := call.wait(word, 0, timeout); errno != syscall.ETIMEDOUT {
 					t.Fatal(errno)
 				}
-				if errno := call.wait(word, 1, time.Millisecond); errno != syscall.EAGAIN {
+				if errno := call.wait(word, 1, timeout); errno != syscall.EAGAIN {
 					t.Fatal(errno)
 				}
 			}
@@ -161,7 +162,7 @@ func TestCountsLaterCalls(t *testing.T) {
 			}
 			cut(t, waits)
 			s := sumsOf(t, w, os.Getpid(), address(word))
-			if s.Waits != 2*times+1 || s.TimedOut != times || s.Changed != times || s.Waited < times*uint64(time.Millisecond)/2 {
+			if s.Waits != 2*times+1 || s.TimedOut != times || s.Changed != times || s.Waited < times*uint64(timeout)/2 {
 				t.Errorf("of %d calls that timed out, as many for a word that had changed and one that was woken: %+v", times, s)
 			}
 		})
@@ -248,6 +249,7 @@ const interruptedWait = 600 * time.Millisecond
 
 // waitOnce waits for a futex with a timeout, after having told which.
 func waitOnce(t *testing.T) {
+	undisturbed(t)
 	word := &words(t)[0]
 	timeout := unix.NsecToTimespec(int64(interruptedWait))
 	fmt.Printf("%d\n", address(word))
