@@ -41,6 +41,7 @@ enum counter {
 	COUNTER_ALLOC_FULL,            /* ... or its block was not: too many live */
 	COUNTER_ALLOC_UNREADABLE,      /* ... or where its address was stored could not be read */
 	COUNTER_RING_FILLED,           /* a period began in which waits are thinned out more: the ring is filling */
+	COUNTER_FAULT_UNTRACKED,       /* a page taken for the kernel's own fault in a program's memory is not counted */
 	COUNTER_MAX,
 };
 
@@ -53,6 +54,7 @@ enum event_kind {
 	EVENT_CONTENTION,   /* a lock of the kernel was waited for */
 	EVENT_GO_WAIT,      /* a goroutine waited, and was made ready */
 	EVENT_ALLOC,        /* memory was allocated */
+	EVENT_FAULT,        /* page faults, or pages taken for them */
 };
 
 /* Every event starts like this, so that one reader serves all. */

@@ -83,7 +83,8 @@ const (
 	CoreCounterCOUNTER_ALLOC_FULL             CoreCounter = 25
 	CoreCounterCOUNTER_ALLOC_UNREADABLE       CoreCounter = 26
 	CoreCounterCOUNTER_RING_FILLED            CoreCounter = 27
-	CoreCounterCOUNTER_MAX                    CoreCounter = 28
+	CoreCounterCOUNTER_FAULT_UNTRACKED        CoreCounter = 28
+	CoreCounterCOUNTER_MAX                    CoreCounter = 29
 )
 
 type CoreEventHeader struct {
@@ -104,6 +105,7 @@ const (
 	CoreEventKindEVENT_CONTENTION   CoreEventKind = 6
 	CoreEventKindEVENT_GO_WAIT      CoreEventKind = 7
 	CoreEventKindEVENT_ALLOC        CoreEventKind = 8
+	CoreEventKindEVENT_FAULT        CoreEventKind = 9
 )
 
 type CoreFutexCallFlag uint32

@@ -78,6 +78,7 @@ struct task_struct {
 	char comm[TASK_COMM_LEN];
 	unsigned long sas_ss_sp; /* the alternate signal stack */
 	unsigned long sas_ss_size;
+	int pagefault_disabled; /* a page that is not there is not brought in */
 };
 
 #pragma clang attribute pop
@@ -117,6 +118,13 @@ struct user_registers {
 #define IN_SYSCALL(r) ((__s64)(r)->ax == -38)
 /* Whether it is one of 32-bit code, with other numbers and registers (TS_COMPAT). */
 #define COMPAT_SYSCALL(task, r) ((task)->thread_info.status & 2)
+#define SYSCALL_MMAP 9
+#define SYSCALL_BRK 12
+#define SYSCALL_MREMAP 25
+#define SYSCALL_MADVISE 28
+#define SYSCALL_MLOCK 149
+#define SYSCALL_MLOCKALL 151
+#define SYSCALL_MLOCK2 325
 
 /* Where a register lies by its DWARF number (System V x86-64 ABI, figure 3.36). */
 static __always_inline __u32 registers_offset(__u8 number)
@@ -156,6 +164,13 @@ struct user_registers {
 #define ARGUMENT_4(r) ((r)->regs[4])
 #define IN_SYSCALL(r) ((r)->regs[0] == (r)->orig_x0)
 #define COMPAT_SYSCALL(task, r) ((r)->pstate & 0x10) /* PSR_MODE32_BIT */
+#define SYSCALL_BRK 214
+#define SYSCALL_MREMAP 216
+#define SYSCALL_MMAP 222
+#define SYSCALL_MLOCK 228
+#define SYSCALL_MLOCKALL 230
+#define SYSCALL_MADVISE 233
+#define SYSCALL_MLOCK2 284
 
 static __always_inline __u32 registers_offset(__u8 number) { return (number & 31) * 8; }
 #else

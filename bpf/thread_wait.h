@@ -9,6 +9,7 @@
 
 #include "event_share.h"
 #include "stack_once.h"
+#include "syscall.h"
 
 enum wait_flag {
 	WAIT_IN_IOWAIT = 1,        /* the kernel counts it as waiting for a device */
@@ -116,18 +117,6 @@ static __always_inline __u32 namespace_tid(struct task_struct *task)
 	bpf_core_read(&tid, sizeof(tid), (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 					     level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr));
 	return tid;
-}
-
-/* The system call that a task is in, -1 if it entered the kernel otherwise. */
-static __always_inline __s32 syscall_of(struct task_struct *task)
-{
-	void *saved = (void *)bpf_task_pt_regs(task);
-	__s32 number = -1;
-
-	if (task->flags & PF_KTHREAD || !saved)
-		return -1;
-	bpf_probe_read_kernel(&number, sizeof(number), saved + REGISTERS_SYSCALL_OFFSET);
-	return number;
 }
 
 /*

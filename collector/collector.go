@@ -23,6 +23,7 @@
 //	collector/lock        which locks were waited for, and who held them
 //	collector/kernellock  those of the kernel
 //	collector/futex       locks of user space, from futex calls
+//	collector/fault       which code makes memory resident
 //	collector/replay      the order of time; what benchmark ran when
 //	collector/accounting  how much CPU time there was
 //	collector/window      samples into pprof
@@ -47,6 +48,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/core"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/fault"
 	"github.com/narrows-profiler/narrows/collector/futex"
 	"github.com/narrows-profiler/narrows/collector/jit"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
@@ -72,6 +74,9 @@ const (
 	// Go programs is all that they have in use, what they allocated before the recording too.
 	Alloc Signal = "alloc"
 )
+
+// Fault is what made memory resident: faults/count, resident/bytes.
+const Fault Signal = "fault"
 
 // Window is what was recorded in one stretch of time.
 type Window struct {
@@ -117,6 +122,8 @@ type Collector struct {
 	// allocs is nil if allocations are not recorded; allocsErr is why not, if they should be.
 	allocs    *allocs
 	allocsErr error
+	faults    *fault.Watcher // nil if page faults are not recorded
+	faultsErr error          // why not, if they were wanted
 	events    *ringbuf.Reader
 
 	queue    replay.Queue[any]
@@ -196,9 +203,13 @@ func (c *Collector) open() error {
 		return err
 	}
 	c.replayer = c.newReplayer(scanned)
+	if err = c.core.ForgetStacks(); err != nil {
+		return err
+	}
 	if err = c.openWaits(); err != nil {
 		return err
 	}
+	c.openFaults()
 	if err = c.openGoroutines(scanned); err != nil {
 		return err
 	}
@@ -237,12 +248,17 @@ func (c *Collector) openWaits() error {
 // cut gives out the waits under way up to now, so that nothing is known later than when
 // it began by more than an interval.
 func (c *Collector) cut(now uint64) error {
-	if c.waits == nil {
+	if c.replayer.stacks() == nil {
 		return nil
+	}
+	err := c.core.ForgetStacks()
+	if c.waits == nil {
+		c.queue.Push(now, nextGeneration{})
+		return err
 	}
 	memories := map[int]*unwind.Memory{}
 	read := func(record []byte) { c.event(record, memories) }
-	err := errors.Join(c.waits.Forget(), c.kernelLocks.cut(now, read), c.waits.Cut(now, read))
+	err = errors.Join(err, c.kernelLocks.cut(now, read), c.waits.Cut(now, read))
 	c.queue.Push(now, nextGeneration{})
 	return errors.Join(err, c.readLockSums(now))
 }
@@ -349,7 +365,7 @@ func (c *Collector) Stop() (Report, error) {
 	if c.futexes != nil {
 		err = errors.Join(err, c.futexes.Stop())
 	}
-	err = errors.Join(err, c.goroutines.stop())
+	err = errors.Join(err, c.goroutines.stop(), c.stopFaults())
 	err = errors.Join(err, c.sampler.Stop(), c.events.Flush())
 	c.stop()
 	c.readers.Wait()
@@ -366,7 +382,7 @@ func (c *Collector) Stop() (Report, error) {
 func (c *Collector) Close() error { return c.close() }
 
 func (c *Collector) close() error {
-	failures := []error{c.kernelLocks.close(), c.goroutines.close(), c.allocs.close()}
+	failures := []error{c.kernelLocks.close(), c.goroutines.close(), c.allocs.close(), c.closeFaults()}
 	if c.futexes != nil {
 		failures = append(failures, c.futexes.Close())
 	}
@@ -418,7 +434,7 @@ func (c *Collector) mark(kind boundaryKind) error {
 		return err
 	}
 	if kind != possible {
-		err = c.cut(reading.Time)
+		err = errors.Join(c.cut(reading.Time), c.faultTotals(reading.Time))
 	}
 	c.queue.Push(reading.Time, boundary{reading: reading, count: count, kind: kind})
 	return err

@@ -21,6 +21,8 @@ type Config struct {
 	UnwindMemory int
 	// Waits records where threads wait, beside what they run.
 	Waits bool
+	// Faults records which code makes memory resident.
+	Faults bool
 	// Kernel names the kernel's functions, by which waits are told apart; nil if nobody
 	// can.
 	Kernel wait.Names

@@ -18,6 +18,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/alloc"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/fault"
 	"github.com/narrows-profiler/narrows/collector/golock"
 	"github.com/narrows-profiler/narrows/collector/kernellock"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
@@ -104,6 +105,11 @@ func (c *Collector) event(record []byte, memories map[int]*unwind.Memory) {
 			}
 		case bpf.CoreEventKindEVENT_GO_WAIT:
 			if event, err := golock.Decode(record); err == nil {
+				c.queue.Push(event.Time, event)
+				return
+			}
+		case bpf.CoreEventKindEVENT_FAULT:
+			if event, err := fault.Decode(record); err == nil {
 				c.queue.Push(event.Time, event)
 				return
 			}

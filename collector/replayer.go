@@ -9,6 +9,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/alloc"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/fault"
 	"github.com/narrows-profiler/narrows/collector/futex"
 	"github.com/narrows-profiler/narrows/collector/goheap"
 	"github.com/narrows-profiler/narrows/collector/golock"
@@ -80,6 +81,7 @@ type replayer struct {
 	wall      func(monotonic uint64) time.Time
 
 	offCPU  *offCPU  // nil if waits are not recorded
+	faults  *faults  // nil if page faults are not recorded
 	goWaits *goWaits // nil if those of goroutines are not
 	heap    *heap    // nil if allocations are not
 
@@ -111,6 +113,10 @@ func (r *replayer) release(before uint64) {
 			r.goWait(e)
 		case golock.Waiting:
 			r.goWaiting(e)
+		case fault.Event:
+			r.fault(e)
+		case fault.Totals:
+			r.faults.total(e)
 		case alloc.Event:
 			r.allocated(e)
 		case goheap.Growth:
@@ -118,8 +124,10 @@ func (r *replayer) release(before uint64) {
 		case liveBlocks:
 			r.live(e)
 		case nextGeneration:
-			r.openLockWaits(time)
-			r.offCPU.stacks.NextGeneration()
+			if r.offCPU != nil {
+				r.openLockWaits(time)
+			}
+			r.stacks().NextGeneration()
 		case lifecycleEvent:
 			r.table.Apply(e.Event.Event, e.Binary, e.Container, e.batch)
 		case assignment:
@@ -190,6 +198,9 @@ func (r *replayer) boundary(b boundary) {
 		if r.offCPU != nil {
 			r.offCPU.begin(b.reading.Time)
 		}
+		if r.faults != nil {
+			r.faults.begin()
+		}
 		if r.heap != nil {
 			r.heap.begin()
 		}
@@ -202,6 +213,9 @@ func (r *replayer) frames() int {
 	n := r.cpu.Frames()
 	if r.offCPU != nil {
 		n += r.offCPU.builder.Frames() + r.offCPU.locks.Frames()
+	}
+	if r.faults != nil {
+		n += r.faults.builder.Frames()
 	}
 	if r.heap != nil {
 		n += r.heap.builder.Frames()
@@ -244,6 +258,9 @@ func (r *replayer) close(from, to boundary) {
 	}
 	if r.heap != nil {
 		profiles[Alloc] = r.heap.builder.Profile(start, end.Sub(start))
+	}
+	if r.faults != nil {
+		profiles[Fault] = r.faults.profile(r.selection.All, start, end.Sub(start))
 	}
 	r.windows <- w
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/narrows-profiler/narrows/collector/alloc"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/fault"
 	"github.com/narrows-profiler/narrows/collector/goheap"
 	"github.com/narrows-profiler/narrows/collector/golock"
 	"github.com/narrows-profiler/narrows/collector/jit"
@@ -67,9 +68,16 @@ type Report struct {
 	AllocsErr    error
 	AllocBackend string
 	// GoHeaps are the Go programs whose own heap profile was read, or could not be.
-	GoHeaps    []goheap.Target
-	AllocRuns  uint64
-	AllocTime  time.Duration
+	GoHeaps   []goheap.Target
+	AllocRuns uint64
+	AllocTime time.Duration
+	// Faults is all page faults there were while they were recorded, and the bytes that were
+	// taken for them, sent or not; FaultRuns and FaultTime are what the programs took, and
+	// FaultsErr is why faults were not recorded, if they should have been.
+	Faults     fault.Totals
+	FaultRuns  uint64
+	FaultTime  time.Duration
+	FaultsErr  error
 	Unreadable []int // processes whose mappings could not be read at the start
 }
 
@@ -124,7 +132,7 @@ func (c *Collector) report() (Report, error) {
 	if r.ProgramRuns, r.ProgramTime, err = c.sampler.Cost(); err != nil {
 		return r, err
 	}
-	return r, c.reportWaits(&r)
+	return r, errors.Join(c.reportWaits(&r), c.reportFaults(&r))
 }
 
 // reportWaits adds how the recording of waits went.

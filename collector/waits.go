@@ -80,7 +80,7 @@ func (o *offCPU) thread(pid, tid uint32) lock.Thread {
 	return lock.Thread{PID: pid, TID: tid}
 }
 
-// stackEvent keeps a stack that waits will name.
+// stackEvent keeps a stack that later events will name.
 func (r *replayer) stackEvent(s wait.Stack) {
 	if s.Memory != nil {
 		defer r.memory.give(s.Memory.Size())
@@ -89,11 +89,13 @@ func (r *replayer) stackEvent(s wait.Stack) {
 	if !r.selection.All && !p.Selected && !r.cgroups[s.Thread.Cgroup] {
 		return
 	}
-	s.Kernel = r.offCPU.trim(s.Kernel)
+	state := ""
+	if r.offCPU != nil {
+		s.Kernel = r.offCPU.trim(s.Kernel)
+		state = r.offCPU.reasons.State(s.Kernel)
+	}
 	frames, reason := r.resolve(p, s.Stack)
-	r.offCPU.stacks.Put(s.ID, window.Resolved{
-		Frames: frames, Kernel: len(s.Kernel), Unwind: reason, State: r.offCPU.reasons.State(s.Kernel),
-	})
+	r.stacks().Put(s.ID, window.Resolved{Frames: frames, Kernel: len(s.Kernel), Unwind: reason, State: state})
 }
 
 // wait adds a wait to the window, each of its parts with the phase it fell into.

@@ -213,6 +213,10 @@ type OwnCost struct {
 	// AllocRunSeconds and AllocRuns are the same of the programs at allocators.
 	AllocRunSeconds float64 `json:"alloc_run_seconds,omitempty"`
 	AllocRuns       int64   `json:"alloc_runs,omitempty"`
+	// FaultRunSeconds and FaultRuns are the same of the programs that watch page faults and
+	// pages being taken. Older sessions do not have them.
+	FaultRunSeconds float64 `json:"fault_run_seconds,omitempty"`
+	FaultRuns       int64   `json:"fault_runs,omitempty"`
 	// InterruptSeconds is what the interrupts that ran the programs took, EBPFRunSeconds
 	// included: EBPFRuns times what one was measured to cost when the recording began.
 	// 0 if that could not be told.

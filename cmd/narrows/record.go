@@ -26,7 +26,8 @@ type recordCommand struct {
 	Cgroup    []string      `help:"Keep only what runs in this cgroup (v2) and those beneath it, by its path."`
 	Window    time.Duration `default:"10s" help:"Length of the windows a session is made of."`
 	allocFlags
-	Waits bool `default:"true" negatable:"" help:"Record where threads wait and for which locks as well, which slows down programs that do little else."`
+	Waits  bool `default:"true" negatable:"" help:"Record where threads wait and for which locks as well, which slows down programs that do little else."`
+	Faults bool `default:"true" negatable:"" help:"Record which code makes memory resident as well."`
 	cacheFlags
 	probeFlags
 	// Nobody is asked unless a URL is given: the question tells what runs here.
@@ -103,7 +104,8 @@ func (c *recordCommand) run(ctx context.Context, s streams, show func(summary se
 }
 
 func (c *recordCommand) config() (collector.Config, error) {
-	config := collector.Config{Frequency: c.Frequency, Window: c.Window, Waits: c.Waits && !recording.IsFile(c.Output), MaxSlowdown: c.share()}
+	config := collector.Config{Frequency: c.Frequency, Window: c.Window, Waits: c.Waits && !recording.IsFile(c.Output),
+		Faults: c.Faults && !recording.IsFile(c.Output), MaxSlowdown: c.share()}
 	for _, pid := range c.PID {
 		if err := unix.Kill(pid, 0); pid <= 0 || errors.Is(err, unix.ESRCH) {
 			return config, advisedError{fmt.Errorf("there is no process %d", pid), "look it up with ps or pgrep"}

@@ -20,8 +20,8 @@ import (
 	"github.com/narrows-profiler/narrows/analysis/session"
 )
 
-// signals is how many profiles a session has: the CPU's and those of waits.
-const signals = 5
+// signals is how many profiles a session has: of the CPU, of page faults and those of waits.
+const signals = 6
 
 // spinners are samples of the spinning test program.
 func spinners(s *profile.Sample) bool { return s.HasLabel("process", spinnerName) }
@@ -215,13 +215,13 @@ func TestRecordFailingCommand(t *testing.T) {
 	}
 }
 
-// --no-waits records the CPU alone, and says nothing of waits.
+// --no-waits and --no-faults record the CPU alone, and say nothing of waits.
 func TestRecordWithoutWaits(t *testing.T) {
 	requireRecording(t)
-	cmd := narrows(t, "record", "--no-waits", "-d", "300ms", "-o", "s")
+	cmd := narrows(t, "record", "--no-waits", "--no-faults", "-d", "300ms", "-o", "s")
 	r := succeed(t, cmd)
 	s := checkSession(t, filepath.Join(cmd.Dir, "s"))
-	if len(s.Profiles) != 1 || s.Profiles[0].File != session.CPU || s.OwnCost.WaitRuns != 0 || strings.Contains(r.stdout, "\nwaits") {
+	if len(s.Profiles) != 1 || s.Profiles[0].File != session.CPU || s.OwnCost.WaitRuns+s.OwnCost.FaultRuns != 0 || strings.Contains(r.stdout, "\nwaits") {
 		t.Errorf("profiles %v, %d runs of programs on waits\n%s", s.Profiles, s.OwnCost.WaitRuns, r.stdout)
 	}
 }

@@ -30,6 +30,7 @@ type runCommand struct {
 	Frequency int           `short:"F" default:"299" help:"CPU samples a second on each CPU."`
 	Window    time.Duration `default:"10s" help:"Length of the windows a session is made of."`
 	Waits     bool          `default:"true" negatable:"" help:"Record where threads wait and for which locks as well, which slows down programs that do little else."`
+	Faults    bool          `default:"true" negatable:"" help:"Record which code makes memory resident as well."`
 	Calibrate bool          `default:"true" negatable:"" help:"First record for some seconds what is known already, and keep how far off that was."`
 	JSON      bool          `name:"json" help:"Print the ranking as JSON."`
 	benchmarkFlags
@@ -60,7 +61,7 @@ func (c *runCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	config := collector.Config{Frequency: c.Frequency, Window: c.Window, Waits: c.Waits, MaxSlowdown: c.share(), Selection: collector.Selection{All: true}}
+	config := collector.Config{Frequency: c.Frequency, Window: c.Window, Waits: c.Waits, Faults: c.Faults, MaxSlowdown: c.share(), Selection: collector.Selection{All: true}}
 	writer, err := newSession(c.Output, config)
 	if err != nil {
 		return err

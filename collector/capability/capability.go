@@ -21,6 +21,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/cgroup"
 	"github.com/narrows-profiler/narrows/collector/core"
 	"github.com/narrows-profiler/narrows/collector/cpu"
+	"github.com/narrows-profiler/narrows/collector/fault"
 	"github.com/narrows-profiler/narrows/collector/futex"
 	"github.com/narrows-profiler/narrows/collector/kernellock"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
@@ -112,6 +113,10 @@ func All() []Capability {
 		Capability{
 			Name: "locks of the kernel", For: "which locks of the kernel threads wait for",
 			Remedy: "without it they are seen as waits alone: please report the error with your kernel's version", check: opens(kernellock.Backend, kernellock.Open),
+		},
+		Capability{
+			Name: "page faults", For: "which code makes memory resident",
+			Remedy: "without it that is not recorded: page faults have tracepoints on x86-64 only", check: opens(fault.Backend, fault.Open),
 		},
 		Capability{
 			Name: "kernel symbols", For: "names of kernel functions",

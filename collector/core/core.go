@@ -19,6 +19,7 @@ import (
 // Core is the loaded core object.
 type Core struct {
 	objects bpf.CoreObjects
+	stacks  generation
 }
 
 // The ring buffer's size grows with the CPUs that fill it: at 999 Hz, a CPU whose
@@ -132,9 +133,6 @@ func (c *Core) Sets() *ebpf.Map { return c.objects.UnwindSets }
 // Processes says which set of mappings a process has.
 func (c *Core) Processes() *ebpf.Map { return c.objects.UnwindProcesses }
 
-// Stacks holds the settings of stacks that leave the kernel once; see bpf/stack_once.h.
-func (c *Core) Stacks() *ebpf.Map { return c.objects.StackSettings }
-
 // Locks holds the sums of each lock of user space; see bpf/futex.h.
 func (c *Core) Locks() *ebpf.Map { return c.objects.FutexLocks }
 
@@ -166,6 +164,7 @@ var losses = map[bpf.CoreCounter]string{
 	bpf.CoreCounterCOUNTER_ALLOC_CALL_FULL:        "allocation not followed: too many calls under way",
 	bpf.CoreCounterCOUNTER_ALLOC_FULL:             "allocation not followed until it is freed: too many live",
 	bpf.CoreCounterCOUNTER_ALLOC_UNREADABLE:       "address of an allocation unreadable",
+	bpf.CoreCounterCOUNTER_FAULT_UNTRACKED:        "no memory for a thread's page fault",
 }
 
 // Losses returns the counters that stand for something lost, by name. Zeros are

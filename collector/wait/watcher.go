@@ -16,7 +16,6 @@
 package wait
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -42,9 +41,7 @@ type Watcher struct {
 	core    *core.Core
 	links   []link.Link
 
-	mu         sync.Mutex // one walk through the threads at a time
-	generation uint64
-	seed       [2]uint64
+	mu sync.Mutex // one walk through the threads at a time
 }
 
 // Open loads and attaches the programs. It needs CAP_PERFMON and CAP_BPF, and Linux 5.18.
@@ -57,14 +54,6 @@ func Open(c *core.Core) (*Watcher, error) {
 }
 
 func (w *Watcher) open() error {
-	var seed [16]byte
-	if _, err := rand.Read(seed[:]); err != nil {
-		return err
-	}
-	w.seed = [2]uint64{binary.NativeEndian.Uint64(seed[:]), binary.NativeEndian.Uint64(seed[8:])}
-	if err := w.Forget(); err != nil {
-		return err
-	}
 	spec, err := bpf.LoadWait()
 	if err != nil {
 		return err
@@ -87,15 +76,6 @@ func (w *Watcher) open() error {
 		w.links = append(w.links, attached)
 	}
 	return nil
-}
-
-// Forget says that user space forgets the stacks it was sent, so that each is sent again
-// before it is next named.
-func (w *Watcher) Forget() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.generation++
-	return w.core.Stacks().Put(uint32(0), bpf.CoreStackSetting{Seed: w.seed, Generation: w.generation})
 }
 
 // Asleep gives the stacks of all threads that sleep and were not seen to leave their CPU.

@@ -45,6 +45,7 @@ func Measure(ctx context.Context, config Config) (*Table, error) {
 		{"the sampling program", b.program},
 		{"the walk of user stacks", b.walks},
 		{"futex calls", b.futexes},
+		{"page faults", b.faults},
 		{"probes on goroutines", b.goroutines},
 		{"allocations", b.allocs},
 		{"samples of real programs", b.foreignPrograms},

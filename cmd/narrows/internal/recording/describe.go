@@ -47,7 +47,7 @@ func Describe(s session.Summary) string {
 	b.WriteString(describeMemory(s.Memory))
 	if c := s.OwnCost; c != nil {
 		fmt.Fprintf(&b, "own cost    %.2f s of CPU, %s%s, %d MB at the peak\n",
-			c.CPUUserSeconds+c.CPUSystemSeconds, sampling(*c), watching(*c), c.PeakMemoryBytes>>20)
+			c.CPUUserSeconds+c.CPUSystemSeconds, sampling(*c), watching(*c)+watchingFaults(*c), c.PeakMemoryBytes>>20)
 	}
 	for _, w := range s.Warnings {
 		fmt.Fprintf(&b, "warning     %s\n", w)
@@ -79,6 +79,14 @@ func watching(c session.OwnCost) string {
 		text += fmt.Sprintf(", %.2f s at %d ends of futex calls", c.FutexRunSeconds, c.FutexRuns)
 	}
 	return text
+}
+
+// watchingFaults says the same of page faults.
+func watchingFaults(c session.OwnCost) string {
+	if c.FaultRuns == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %.2f s at %d page faults and pages taken", c.FaultRunSeconds, c.FaultRuns)
 }
 
 // sampling says what the ticks took from the machine, beside this process's own time.

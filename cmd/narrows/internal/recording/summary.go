@@ -81,6 +81,7 @@ func (s *summary) report(r collector.Report) {
 	s.futexes(r)
 	s.goroutines(r)
 	s.allocs(r)
+	s.faults(r)
 	for _, l := range r.Losses {
 		s.Losses = append(s.Losses, session.Loss{Reason: l.Reason, Count: int64(l.Count), Where: l.Where})
 	}
@@ -217,6 +218,8 @@ func (s *summary) cost(r collector.Report) {
 		WaitRuns:         int64(r.WaitRuns),
 		FutexRunSeconds:  r.FutexTime.Seconds(),
 		FutexRuns:        int64(r.FutexRuns),
+		FaultRunSeconds:  r.FaultTime.Seconds(),
+		FaultRuns:        int64(r.FaultRuns),
 		AllocRunSeconds:  r.AllocTime.Seconds(),
 		AllocRuns:        int64(r.AllocRuns),
 		EBPFRuns:         int64(r.ProgramRuns),

@@ -1,0 +1,22 @@
+package recording
+
+import (
+	"fmt"
+
+	"github.com/narrows-profiler/narrows/analysis/session"
+	"github.com/narrows-profiler/narrows/collector"
+	"github.com/narrows-profiler/narrows/collector/fault"
+)
+
+// faults says how page faults were watched.
+func (s *summary) faults(r collector.Report) {
+	switch {
+	case r.FaultsErr != nil:
+		s.Signals = append(s.Signals, session.Signal{
+			Signal: string(collector.Fault), Why: "no hook works here", Tried: []session.Attempt{{Backend: fault.Backend, Error: r.FaultsErr.Error()}},
+		})
+		s.warn(fmt.Sprintf("which code makes memory resident was not recorded: %v", r.FaultsErr))
+	case r.FaultRuns > 0:
+		s.Signals = append(s.Signals, session.Signal{Signal: string(collector.Fault), Backend: fault.Backend, Why: "the only one, and it works here"})
+	}
+}
