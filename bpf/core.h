@@ -109,10 +109,13 @@ static __always_inline __u64 wakeup_flags(bool urgent)
 }
 
 /*
- * Who stands back when a reader that gets no CPU leaves a ring that fills, in eighths of it: copies
- * of stacks at waits come first, then those of CPU samples, and waits are thinned out more
- * (event_share.h). The last eighth is for CPU samples alone, which come at a fixed rate.
+ * Who stands back when a reader that gets no CPU leaves a ring that fills, in eighths of it: page
+ * faults are thinned out first and then left out, and copies of stacks at waits with them; then
+ * copies of stacks of CPU samples, and waits are thinned out more (event_share.h). The last eighth
+ * is for CPU samples alone, which come at a fixed rate.
  */
+#define RING_FOR_ALL_FAULTS 2
+#define RING_FOR_FAULTS 4
 #define RING_FOR_WAITS_COPIES 4
 #define RING_FOR_COPIES 6
 #define RING_FOR_ALL_WAITS 6

@@ -163,7 +163,7 @@ static __always_inline __u64 stands_for(struct fault_share *share, __u64 amount,
 
 	if (!weight)
 		return 0;
-	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4)
+	if (ring_is_beyond(RING_FOR_ALL_FAULTS))
 		price = CREDIT_WHEN_FULL;
 	if (share->credit >= price) {
 		share->credit -= price;
@@ -222,8 +222,8 @@ static __always_inline void send(struct fault_cpu *cpu, void *ctx, struct task_s
 	bool sent = false;
 
 	space = bpf_map_lookup_elem(&fault_scratch, &zero);
-	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4 * 3) {
-		/* What is left is for samples, if the reader is slow. */
+	if (ring_is_beyond(RING_FOR_FAULTS)) {
+		/* What is left is for samples and waits, if the reader is slow. */
 	} else if (space && !__sync_lock_test_and_set(&cpu->busy, 1)) {
 		sent = send_fault(cpu, space, ctx, task, faults, bytes);
 		cpu->busy = 0;
