@@ -69,6 +69,8 @@ const struct fault_event *go_fault_event;
 struct fault_totals {
 	__u64 faults, bytes;
 	__u64 lost_faults, lost_bytes;
+	/* The largest pieces so far, as powers of two: of how many smallest pages, and faults. */
+	__u32 page_shift, fault_shift;
 };
 
 struct fault_share {
@@ -174,6 +176,12 @@ static __always_inline __u64 stands_for(struct fault_share *share, __u64 amount,
 	return amount * weight / WEIGHT_ONE;
 }
 
+static __always_inline void note_piece(__u32 *largest, const struct fault_share *share)
+{
+	if (share->cut.shift > *largest)
+		*largest = share->cut.shift;
+}
+
 /* The same, of what one that was to be sent stands for already, and needs help. */
 static __always_inline __u64 stands_for_helped(struct event_share *share, __u64 amount, __u64 length)
 {
@@ -245,6 +253,7 @@ static __always_inline void count_fault(void *ctx, struct task_struct *task)
 		return;
 	cpu->totals.faults++;
 	faults = stands_for(&cpu->faults, 1, PAGE_LENGTH, MAX_FAULT_CREDIT);
+	note_piece(&cpu->totals.fault_shift, &cpu->faults);
 	if (faults)
 		send(cpu, ctx, task, faults, 0);
 }
@@ -336,6 +345,7 @@ int fault_page(__u64 *ctx)
 	bytes = page_size << order;
 	cpu->totals.bytes += bytes;
 	bytes = stands_for(&cpu->pages, bytes, (__u64)PAGE_LENGTH << order, MAX_PAGE_CREDIT);
+	note_piece(&cpu->totals.page_shift, &cpu->pages);
 	if (bytes)
 		send(cpu, ctx, task, 0, bytes);
 	return 0;

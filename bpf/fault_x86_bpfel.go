@@ -159,6 +159,8 @@ type FaultFaultTotals struct {
 	Bytes      uint64
 	LostFaults uint64
 	LostBytes  uint64
+	PageShift  uint32
+	FaultShift uint32
 }
 
 type FaultKernelLayout struct {

@@ -106,10 +106,7 @@ func (f *faults) begin() {
 func (f *faults) total(t fault.Totals) {
 	if f.last != nil {
 		f.since = t.Since(*f.last)
-		f.all = fault.Totals{
-			Faults: f.all.Faults + f.since.Faults, Bytes: f.all.Bytes + f.since.Bytes,
-			LostFaults: f.all.LostFaults + f.since.LostFaults, LostBytes: f.all.LostBytes + f.since.LostBytes,
-		}
+		f.all.Add(f.since)
 	}
 	f.last = &t
 }

@@ -110,9 +110,23 @@ type Summary struct {
 	// Calibration is what was known on this host before the recording, and how
 	// Narrows saw it; empty if that was not tried.
 	Calibration []Check `json:"calibration"`
+	// Faults is all page faults of the machine; nil if they were not recorded.
+	Faults *Faults `json:"faults,omitempty"`
 	// Memory is what was allocated and what of it lives; nil if that was not recorded.
 	Memory   *Memory  `json:"memory,omitempty"`
 	Warnings []string `json:"warnings"`
+}
+
+// Faults is all page faults of the machine while it was recorded, and the bytes of memory that
+// were taken for them; both are counted and not sampled. What was lost is in no stack. What is
+// told of one stack may be off by a piece on each CPU: so many faults, or bytes.
+type Faults struct {
+	Faults      int64 `json:"faults"`
+	Bytes       int64 `json:"bytes"`
+	LostFaults  int64 `json:"lost_faults"`
+	LostBytes   int64 `json:"lost_bytes"`
+	PieceFaults int64 `json:"piece_faults"`
+	PieceBytes  int64 `json:"piece_bytes"`
 }
 
 // Memory is what processes allocated while it was recorded, and what of it lived at the end:

@@ -31,6 +31,7 @@ func fullSummary() session.Summary {
 			{Name: "CPU split", What: "a program", Samples: 3000, Unit: "%", Values: []session.CheckValue{session.NewCheckValue("half", 50, 49, 2.8)}, Verdict: session.WithinChance, Reason: "near"},
 			{Name: "price of a tick", Unit: "us", Values: []session.CheckValue{{Name: "eBPF program", Seen: 2.5}}, Verdict: session.JustMeasured, Reason: "no truth"},
 		},
+		Faults: &session.Faults{Faults: 9, Bytes: 4096, LostFaults: 1, PieceFaults: 1, PieceBytes: 4096},
 		Memory: &session.Memory{
 			MeanBytes: 524288, Allocated: session.MemoryEstimate{Bytes: 100, LowBytes: 90, HighBytes: 120, Objects: 4, Samples: 3},
 			Live:   session.MemoryEstimate{Bytes: 10, LowBytes: 9, HighBytes: 12, Objects: 1, Samples: 1},

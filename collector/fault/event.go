@@ -26,11 +26,27 @@ type Event struct {
 type Totals struct {
 	Faults, Bytes         uint64
 	LostFaults, LostBytes uint64
+	// PieceFaults and PieceBytes are the most that one event stood for so far, if it was not a
+	// page larger than that: what is told of one stack may be off by one piece on each CPU.
+	PieceFaults, PieceBytes uint64
 }
 
 // Since is what came after an earlier reading.
 func (t Totals) Since(before Totals) Totals {
-	return Totals{t.Faults - before.Faults, t.Bytes - before.Bytes, t.LostFaults - before.LostFaults, t.LostBytes - before.LostBytes}
+	t.Faults -= before.Faults
+	t.Bytes -= before.Bytes
+	t.LostFaults -= before.LostFaults
+	t.LostBytes -= before.LostBytes
+	return t
+}
+
+// Add adds what came after.
+func (t *Totals) Add(later Totals) {
+	t.Faults += later.Faults
+	t.Bytes += later.Bytes
+	t.LostFaults += later.LostFaults
+	t.LostBytes += later.LostBytes
+	t.PieceFaults, t.PieceBytes = max(t.PieceFaults, later.PieceFaults), max(t.PieceBytes, later.PieceBytes)
 }
 
 // ErrMalformed says that a record is not what the programs write.

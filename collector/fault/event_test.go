@@ -42,8 +42,13 @@ func FuzzDecode(f *testing.F) {
 }
 
 func TestTotals(t *testing.T) {
-	before, after := Totals{1, 2, 3, 4}, Totals{11, 22, 33, 44}
-	if got := after.Since(before); got != (Totals{10, 20, 30, 40}) {
-		t.Errorf("%+v", got)
+	before := Totals{Faults: 1, Bytes: 2, LostFaults: 3, LostBytes: 4, PieceFaults: 1, PieceBytes: 4096}
+	after := Totals{Faults: 11, Bytes: 22, LostFaults: 33, LostBytes: 44, PieceFaults: 2, PieceBytes: 8192}
+	since := after.Since(before)
+	if since != (Totals{10, 20, 30, 40, 2, 8192}) {
+		t.Errorf("%+v", since)
+	}
+	if before.Add(since); before != after {
+		t.Errorf("%+v", before)
 	}
 }

@@ -119,6 +119,8 @@ func (w *Watcher) Totals() (Totals, error) {
 		t.Bytes += cpu.Totals.Bytes
 		t.LostFaults += cpu.Totals.LostFaults
 		t.LostBytes += cpu.Totals.LostBytes
+		t.PieceFaults = max(t.PieceFaults, 1<<cpu.Totals.FaultShift)
+		t.PieceBytes = max(t.PieceBytes, uint64(os.Getpagesize())<<cpu.Totals.PageShift)
 	}
 	return t, nil
 }

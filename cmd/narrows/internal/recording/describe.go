@@ -44,6 +44,7 @@ func Describe(s session.Summary) string {
 	}
 	fmt.Fprintf(&b, "lost        %s\n", losses(s.Losses))
 	fmt.Fprintf(&b, "stacks      %s\n", stacks(s.Unwinding))
+	b.WriteString(describeFaults(s.Faults))
 	b.WriteString(describeMemory(s.Memory))
 	if c := s.OwnCost; c != nil {
 		fmt.Fprintf(&b, "own cost    %.2f s of CPU, %s%s, %d MB at the peak\n",

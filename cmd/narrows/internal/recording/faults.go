@@ -18,5 +18,17 @@ func (s *summary) faults(r collector.Report) {
 		s.warn(fmt.Sprintf("which code makes memory resident was not recorded: %v", r.FaultsErr))
 	case r.FaultRuns > 0:
 		s.Signals = append(s.Signals, session.Signal{Signal: string(collector.Fault), Backend: fault.Backend, Why: "the only one, and it works here"})
+		s.Faults = &session.Faults{
+			Faults: int64(r.Faults.Faults), Bytes: int64(r.Faults.Bytes), LostFaults: int64(r.Faults.LostFaults), LostBytes: int64(r.Faults.LostBytes),
+			PieceFaults: int64(r.Faults.PieceFaults), PieceBytes: int64(r.Faults.PieceBytes),
+		}
 	}
+}
+
+// describeFaults says in a line what became resident.
+func describeFaults(f *session.Faults) string {
+	if f == nil {
+		return ""
+	}
+	return fmt.Sprintf("resident    %s MB taken for %d page faults of the machine; by stack up to %s MB off on each CPU\n", megabytes(f.Bytes), f.Faults, megabytes(f.PieceBytes))
 }

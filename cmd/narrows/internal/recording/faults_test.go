@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -47,6 +48,9 @@ func recordFaults(t *testing.T, prefix []string, arguments ...string) resident {
 			}
 		})
 	said := offCPUTruth(t, output)
+	if summary.Faults == nil {
+		t.Fatal("nothing is said of all faults")
+	}
 	r := resident{
 		bytes: map[string]float64{}, faults: map[string]float64{}, kernelFaults: said["faults"], kernelResident: said["resident"],
 		profile: profiles[collector.Fault], summary: summary,
@@ -72,6 +76,23 @@ func requireFaults(t *testing.T) {
 	}
 }
 
+// closeTo fails unless bytes of a stack are what they should be, up to a share. Where others have
+// so many faults that pieces are large, they may be off by a piece on each CPU, as the recording says.
+func (r resident) closeTo(t *testing.T, what string, got, want, share float64) {
+	t.Helper()
+	r.closeBut(t, what, got, want, share, r.summary.Faults.PieceBytes)
+}
+
+// closeBut allows for pieces that are larger than the share.
+func (r resident) closeBut(t *testing.T, what string, got, want, share float64, piece int64) {
+	t.Helper()
+	if off := float64(piece) * float64(runtime.NumCPU()); off > share*want {
+		t.Logf("pieces are of up to %d", piece)
+		share = off / want
+	}
+	closeTo(t, what, got, want, share)
+}
+
 // closeTo fails unless a number is as it should be, up to a share.
 func closeTo(t *testing.T, what string, got, want, share float64) {
 	t.Helper()
@@ -90,14 +111,12 @@ func TestResidentBytesAreTrue(t *testing.T) {
 				requireHugePages(t)
 			}
 			r := recordFaults(t, nil, name)
-			closeTo(t, "touched by the first", r.bytes["touch_most"], 70*mb, 0.01)
-			closeTo(t, "touched by the second", r.bytes["touch_rest"], 30*mb, 0.01)
-			closeTo(t, "together", r.bytes["touch_most"]+r.bytes["touch_rest"], 100*mb, 0.01)
-			closeTo(t, "resident by the kernel's count", r.bytes["touch_most"]+r.bytes["touch_rest"], r.kernelResident, 0.01)
+			r.closeTo(t, "touched by the first", r.bytes["touch_most"], 70*mb, 0.01)
+			r.closeTo(t, "touched by the second", r.bytes["touch_rest"], 30*mb, 0.01)
+			r.closeTo(t, "together", r.bytes["touch_most"]+r.bytes["touch_rest"], 100*mb, 0.01)
+			r.closeTo(t, "resident by the kernel's count", r.bytes["touch_most"]+r.bytes["touch_rest"], r.kernelResident, 0.01)
 			// Where others have many faults, each that is sent stands for hundreds.
-			if all := r.faults["touch_most"] + r.faults["touch_rest"]; math.Abs(all-pages) > 600 {
-				t.Errorf("%.0f faults, %.0f by the kernel's count", all, r.kernelFaults)
-			}
+			r.closeBut(t, "faults", r.faults["touch_most"]+r.faults["touch_rest"], pages, 0.02, max(300, r.summary.Faults.PieceFaults))
 		})
 	}
 }
@@ -124,11 +143,11 @@ func TestUntouchedMemoryIsNotResident(t *testing.T) {
 // be locked, or as something is read into it.
 func TestMemoryFilledBySystemCallsIsSeen(t *testing.T) {
 	r := recordFaults(t, nil, "kernel")
-	closeTo(t, "populated", r.bytes["populate"], 128*mb, 0.01)
-	closeTo(t, "locked", r.bytes["lock_memory"], 96*mb, 0.01)
-	closeTo(t, "read into", r.bytes["read_zeros"], 112*mb, 0.01)
-	closeTo(t, "faults of reading", r.faults["read_zeros"], 112*mb/4096, 0.02)
-	if n := r.faults["populate"] + r.faults["lock_memory"]; n > 600 {
+	r.closeTo(t, "populated", r.bytes["populate"], 128*mb, 0.01)
+	r.closeTo(t, "locked", r.bytes["lock_memory"], 96*mb, 0.01)
+	r.closeTo(t, "read into", r.bytes["read_zeros"], 112*mb, 0.01)
+	r.closeBut(t, "faults of reading", r.faults["read_zeros"], 112*mb/4096, 0.02, r.summary.Faults.PieceFaults)
+	if n := r.faults["populate"] + r.faults["lock_memory"]; n > float64(2*max(300, r.summary.Faults.PieceFaults)) {
 		t.Errorf("%.0f faults for memory that was filled without", n)
 	}
 }
@@ -136,8 +155,8 @@ func TestMemoryFilledBySystemCallsIsSeen(t *testing.T) {
 // A page that a child shares with its parent is copied when it writes to it.
 func TestCopiesOfSharedPagesAreSeen(t *testing.T) {
 	r := recordFaults(t, nil, "copy")
-	closeTo(t, "of the parent", r.bytes["touch_rest"], 96*mb, 0.01)
-	closeTo(t, "copied for the child", r.bytes["touch_most"], 96*mb, 0.01)
+	r.closeTo(t, "of the parent", r.bytes["touch_rest"], 96*mb, 0.01)
+	r.closeTo(t, "copied for the child", r.bytes["touch_most"], 96*mb, 0.01)
 }
 
 // What is read of a file through a mapping becomes resident if it was not in memory; if it
@@ -170,7 +189,7 @@ func TestResidentBytesOfFiles(t *testing.T) {
 			t.Errorf("%.0f bytes became resident that were before", r.bytes["read_file"])
 		}
 		if !cached { // some of it is read ahead for nothing, behind the file's end
-			closeTo(t, "read through the mapping", r.bytes["read_file"], size, 0.05)
+			r.closeTo(t, "read through the mapping", r.bytes["read_file"], size, 0.05)
 		}
 	}
 }
