@@ -1,7 +1,7 @@
 // Package rank answers which places hold a benchmark back: for each benchmark
 // and service, the functions that used most of the service's CPU time
 // themselves, with how sure that is and what fixing them could bring at most; and beside
-// them the places where threads and goroutines waited.
+// them the places where threads and goroutines waited, and those that memory costs time.
 //
 // A [Tally] takes CPU profiles, one for each window of the recording, with the
 // sample types samples/count and cpu/nanoseconds and the labels benchmark,
@@ -30,6 +30,15 @@
 //	           function that is not the lock's own, beside the one that lets go
 //	off-cpu    waits for disks, page faults, times and pipes, by such a function
 //	runnable   waits for a CPU, one place for each service
+//	memory     the CPU time of allocators, garbage collectors, page faults and mappings, by the
+//	           innermost function of the program that it is spent for
+//
+// CPU time of memory is that of stacks with such a function (memorywork.go), and is not counted
+// again with the function that is innermost. A garbage collector's own threads do not say for
+// whom they work: where allocations were recorded, their time is shared out by the bytes that
+// functions allocated, which is what makes collections due; else it is a place of its own. The
+// first touch of fresh memory is of the function that touches it, which may be another one
+// than allocated it.
 //
 // Each second of waiting counts once: who let a lock go and what holders did are the same
 // seconds seen from the other side, and evidence only; off-CPU time in a state of which the

@@ -114,6 +114,7 @@ const (
 	Lock     Signal = "lock"
 	OffCPU   Signal = "off-cpu"
 	Runnable Signal = "runnable"
+	Heap     Signal = "memory"
 )
 
 // Entry is a place of any kind. Waits for locks and the doings of those who hold them are
@@ -122,10 +123,11 @@ type Entry struct {
 	Benchmark string `json:"benchmark"`
 	Service   string `json:"service"`
 	Signal    Signal `json:"signal"`
-	// What is "CPU", the kind of the lock, or the state of a thread that waits.
+	// What is "CPU", the kind of the lock, the state of a thread that waits, or what most of
+	// the time of memory is spent on.
 	What     string `json:"what"`
-	Function string `json:"function"` // that computes or waits
-	Binary   string `json:"binary"`   // of a function that computes
+	Function string `json:"function"` // that computes, waits, or takes memory
+	Binary   string `json:"binary"`   // of a function that computes or takes memory
 	Lock     string `json:"lock"`     // its ID where the place is one lock
 	NS       int64  `json:"ns"`
 	Count    int64  `json:"count"` // of samples or waits
@@ -134,10 +136,11 @@ type Entry struct {
 	TimeShare float64 `json:"time_share"`
 	Of        string  `json:"of"`
 	// Holders are the functions that let the lock go, or ended the wait. Held is what
-	// holders did, by state, and HeldBasis says how that is known.
+	// holders did, by state, or what the time of memory went to; HeldBasis says how that is known.
 	Holders        []Part            `json:"holders"`
 	Held           []Part            `json:"held"`
 	HeldBasis      string            `json:"held_basis"`
+	Memory         *Memory           `json:"memory"` // that was taken, null if that is not known
 	Cause          string            `json:"cause"`
 	CauseReason    string            `json:"cause_reason"`
 	Payoff         *Payoff           `json:"payoff"`
@@ -149,7 +152,17 @@ type Entry struct {
 	Unavailable    map[string]string `json:"unavailable"`
 }
 
-// Part is a part of the time that others waited.
+// Memory is what a function took: by allocations in the whole recording, and by page faults
+// while the benchmark ran.
+type Memory struct {
+	AllocatedBytes   int64 `json:"allocated_bytes"`
+	AllocatedObjects int64 `json:"allocated_objects"`
+	LiveBytes        int64 `json:"live_bytes"` // of them, at the recording's end
+	Faults           int64 `json:"faults"`
+	ResidentBytes    int64 `json:"resident_bytes"`
+}
+
+// Part is a part of the time that others waited, or that memory took.
 type Part struct {
 	What  string  `json:"what"`
 	NS    int64   `json:"ns"`

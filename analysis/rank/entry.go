@@ -34,8 +34,11 @@ func (t *Tally) byTime(key groupKey, cpu []Bottleneck, m Measured, o Options) (e
 		return entries, unranked
 	}
 	for i := range cpu {
-		entries = append(entries, cpuEntry(&cpu[i], seconds, m))
+		if e, ok := t.cpuEntry(key, &cpu[i], seconds, m, o); ok {
+			entries = append(entries, e)
+		}
 	}
+	entries = append(entries, t.memoryEntries(key, seconds, m, o)...)
 	if g := t.waiting.groups[key]; g != nil {
 		reasons := maps.Clone(g.unranked)
 		for _, k := range slices.SortedFunc(maps.Keys(g.places), compareWaitKeys) {
@@ -121,8 +124,10 @@ func timeOf(benchmark string) string {
 	return "time that " + benchmark + " ran"
 }
 
-func cpuEntry(b *Bottleneck, seconds float64, m Measured) Entry {
-	e := Entry{
+// cpuEntry describes a function that computes, without the time of it that counts as that of
+// memory; ok is false if too little is left.
+func (t *Tally) cpuEntry(key groupKey, b *Bottleneck, seconds float64, m Measured, o Options) (e Entry, ok bool) {
+	e = Entry{
 		Benchmark: b.Benchmark, Service: b.Service, Signal: CPU, What: "CPU", Function: b.Function, Binary: b.Binary,
 		NS: b.SelfNS, Count: b.Samples, TimeShare: share(b.SelfNS, seconds), Of: timeOf(b.Benchmark),
 		Holders: []Part{}, Held: []Part{}, Stacks: b.Stacks, Priority: b.Priority, PriorityReason: b.PriorityReason,
@@ -130,7 +135,17 @@ func cpuEntry(b *Bottleneck, seconds float64, m Measured) Entry {
 		Evidence: b.Evidence, AlsoIn: []EntryElsewhere{}, Unavailable: map[string]string{},
 	}
 	e.Payoff = &b.Payoff
-	return e
+	g := t.existing(key)
+	memory := g.places[t.ids[frame{b.Function, b.Binary}]].ofMemory
+	if memory.ns == 0 {
+		return e, true
+	}
+	e.NS, e.Count = e.NS-memory.ns, e.Count-memory.samples
+	e.TimeShare = share(e.NS, seconds)
+	rest := payoff(ratio(e.NS, g.total.ns), denominator(key))
+	e.Payoff = &rest
+	e.Priority, e.PriorityReason = prioritise(max(0, b.Interval.Low-ratio(memory.ns, g.total.ns)), m.Verdict)
+	return e, e.NS > 0 && e.Count >= o.MinSamples
 }
 
 func share(ns int64, seconds float64) float64 { return float64(ns) / (seconds * 1e9) }

@@ -1,6 +1,7 @@
 package rank
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"path"
@@ -104,4 +105,8 @@ func cpuTypes(p *profile.Profile) (samples, nanoseconds int, err error) {
 		return 0, 0, fmt.Errorf("a CPU profile has the sample types samples/count and cpu/nanoseconds, this one has %s", strings.Join(have, ", "))
 	}
 	return samples, nanoseconds, nil
+}
+
+func compareFrames(a, b frame) int {
+	return cmp.Or(strings.Compare(a.function, b.function), strings.Compare(a.binary, b.binary))
 }

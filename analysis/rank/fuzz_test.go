@@ -39,6 +39,7 @@ func FuzzDecode(f *testing.F) {
 func FuzzTally(f *testing.F) {
 	for _, b := range []*builder{
 		newBuilder().add("dot|matmul;walk;walk;main", 500, first, ryot, "phase=prefill", "unwind=x"),
+		newBuilder().add("asm_exc_page_fault;malloc;f", 40, first, ryot).add("runtime.gcBgMarkWorker", 40, first, ryot),
 		newBuilder().add("", 40).add("[lost: x]", 3, ryot).add("[lost: ", 50, ryot),
 	} {
 		var data bytes.Buffer

@@ -49,7 +49,7 @@ func (t *Tally) addWaits(s *session.Session) error {
 		name string
 		add  func(*profile.Profile) error
 	}{
-		{session.OffCPU, t.AddOffCPU}, {session.LockWait, t.AddLockWait}, {session.LockBlame, t.AddLockBlame}, {session.LockHeld, t.AddLockHeld},
+		{session.Alloc, t.AddAlloc}, {session.Fault, t.AddFault}, {session.OffCPU, t.AddOffCPU}, {session.LockWait, t.AddLockWait}, {session.LockBlame, t.AddLockBlame}, {session.LockHeld, t.AddLockHeld},
 	} {
 		for window, err := range s.Windows(kind.name) {
 			if err == nil {

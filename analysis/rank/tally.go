@@ -16,12 +16,16 @@ import (
 type Tally struct {
 	ids     map[frame]uint32
 	frames  []frame
-	digests []digest // by number of the frame
+	digests []digest    // by number of the frame
+	kinds   []frameKind // the same
+	byName  map[string]frameKind
 
 	groups  map[groupKey]*group
 	windows int
 	lost    map[string]int64 // nanoseconds by reason
 	waiting waiting
+	taken   map[memoryKey]*Memory
+	scratch []frameKind // of the stack in hand
 	// all bounds every other sum.
 	all    weight
 	hashed []byte // what is being hashed
@@ -62,6 +66,10 @@ type group struct {
 	truncated weight // stacks that do not reach the root; their innermost frame is right
 	lostNS    int64
 	places    map[uint32]*place
+	// memory is the CPU time of memory, by the function that takes it; collected is that of
+	// garbage collectors, of which no stack tells for whom they work.
+	memory    map[uint32]*memoryPlace
+	collected *memoryPlace
 	// inclusive is the time of all stacks that hold a function, each once.
 	inclusive map[uint32]int64
 	below     map[string]int64 // the same by name, made when it is first asked for
@@ -70,12 +78,13 @@ type group struct {
 
 // place is a function as the innermost frame.
 type place struct {
-	self    weight
-	windows map[int]weight
-	phases  map[string]weight
-	lines   map[position]int64
-	stacks  map[digest]weight
-	heavy   []heavyStack // those with most time, the first first
+	self     weight
+	windows  map[int]weight
+	phases   map[string]weight
+	lines    map[position]int64
+	stacks   map[digest]weight
+	ofMemory weight       // the part of self that counts as a place of memory, too
+	heavy    []heavyStack // those with most time, the first first
 	// callers is by number of the frame; see callerOf.
 	callers map[uint32]weight
 }
@@ -142,13 +151,23 @@ func (t *Tally) addSample(s *profile.Sample, w weight) {
 	}
 	pl := g.places[stack[0]]
 	if pl == nil {
-		pl = &place{windows: make(map[int]weight), phases: make(map[string]weight), lines: make(map[position]int64), stacks: make(map[digest]weight), callers: make(map[uint32]weight)}
+		pl = newPlace()
 		g.places[stack[0]] = pl
 	}
+	pl.lines[innermost] += w.ns
+	t.addToPlace(pl, stack, phase, w)
+	t.addMemory(g, pl, stack, phase, w)
+}
+
+func newPlace() *place {
+	return &place{windows: make(map[int]weight), phases: make(map[string]weight), lines: make(map[position]int64), stacks: make(map[digest]weight), callers: make(map[uint32]weight)}
+}
+
+// addToPlace adds a sample to a place.
+func (t *Tally) addToPlace(pl *place, stack []uint32, phase string, w weight) {
 	pl.self.add(w)
 	addTo(pl.windows, t.windows, w)
 	addTo(pl.phases, phase, w)
-	pl.lines[innermost] += w.ns
 	pl.addStack(t.digest(stack), stack, w)
 	if caller, ok := callerOf(stack); ok {
 		addTo(pl.callers, caller, w)
@@ -219,7 +238,7 @@ func (t *Tally) group(key groupKey) *group {
 	}
 	g := t.groups[key]
 	if g == nil {
-		g = &group{windows: make(map[int]weight), places: make(map[uint32]*place), inclusive: make(map[uint32]int64), phases: make(map[string]weight)}
+		g = &group{windows: make(map[int]weight), places: make(map[uint32]*place), memory: make(map[uint32]*memoryPlace), inclusive: make(map[uint32]int64), phases: make(map[string]weight)}
 		t.groups[key] = g
 	}
 	return g
@@ -245,11 +264,12 @@ func (t *Tally) id(f frame) uint32 {
 		return id
 	}
 	if t.ids == nil {
-		t.ids = make(map[frame]uint32)
+		t.ids, t.byName = make(map[frame]uint32), kindsByName()
 	}
 	id := uint32(len(t.frames))
 	t.ids[f] = id
 	t.frames = append(t.frames, f)
 	t.digests = append(t.digests, hash([]byte(f.function+"\x00"+f.binary)))
+	t.kinds = append(t.kinds, kindOf(f, t.byName))
 	return id
 }

@@ -2,6 +2,7 @@ package rank
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,7 @@ func (b waitBuilder) add(stack string, count, ns int64, labels ...string) waitBu
 type recorded struct {
 	cpu                      *builder
 	off, waited, blame, held waitBuilder
+	alloc, fault             taken // empty if that was not recorded
 	queues                   map[string]float64
 	documents                []metrics.Document
 }
@@ -62,6 +64,11 @@ func record() recorded {
 func (r recorded) rank(t *testing.T) *Report {
 	t.Helper()
 	var tally Tally
+	if r.alloc.builder != nil {
+		if err := errors.Join(tally.AddAlloc(r.alloc.p), tally.AddFault(r.fault.p)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, step := range []struct {
 		add func(*profile.Profile) error
 		p   *profile.Profile

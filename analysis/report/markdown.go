@@ -281,8 +281,11 @@ func (m *document) entries(r *rank.Measured, s *rank.Service) {
 			text(known(e.Cause) + ": " + known(e.CauseReason)), text(entryPayoff(e)), text(string(e.Priority))})
 	}
 	m.table([]markup{"Function", "What", ">Of the time", "Let go, or ended, by", "Cause", "Payoff", "Priority"}, rows)
-	if i := slices.IndexFunc(s.ByTime, func(e rank.Entry) bool { return e.Signal != rank.CPU }); i >= 0 {
+	if i := slices.IndexFunc(s.ByTime, func(e rank.Entry) bool { return e.Signal != rank.CPU && e.Signal != rank.Heap }); i >= 0 {
 		m.waiting(&s.ByTime[i])
+	}
+	if i := slices.IndexFunc(s.ByTime, func(e rank.Entry) bool { return e.Signal == rank.Heap }); i >= 0 {
+		m.memory(&s.ByTime[i])
 	}
 	var rest []string
 	for _, u := range s.Unranked {
@@ -301,6 +304,16 @@ func (m *document) waiting(e *rank.Entry) {
 		m.block("text", slices.Clone(e.Stacks[0].Functions))
 	}
 	m.paragraph("To see where it waited, in the session's folder:")
+	m.block("sh", []string{e.Evidence})
+}
+
+// memory shows the evidence of a place that takes memory.
+func (m *document) memory(e *rank.Entry) {
+	if len(e.Stacks) > 0 {
+		m.paragraph("Of those that take memory the foremost is", code(e.Function), markup(fmt.Sprintf("with %s of CPU time. Its most frequent stack, %s of what was sampled below it, innermost function first:", cpuTime(e.NS), percent(e.Stacks[0].Share))))
+		m.block("text", slices.Clone(e.Stacks[0].Functions))
+	}
+	m.paragraph("To see what it calls, in the session's folder:")
 	m.block("sh", []string{e.Evidence})
 }
 

@@ -85,7 +85,7 @@ func (t *terminal) service(r *rank.Report, name string) {
 // entries prints places that compute or wait, one line each, and why the first one is
 // there.
 func (t *terminal) entries(r *rank.Report, list []rank.Entry, several bool) {
-	t.line("     %s  %s %s  %s", padLeft("time", 8), pad("function", 33), pad("what", 14), "let go by; of CPU: its share, where")
+	t.line("     %s  %s %s  %s", padLeft("time", 8), pad("function", 33), pad("what", 14), "let go by; its share, where; bytes")
 	for i := range list {
 		e := &list[i]
 		t.line("  %2d %s  %s %s  %s", i+1, padLeft(percent(e.TimeShare), 8), pad(brief(e.Function), 33), pad(e.What, 14), shorten(clean(aside(r, e)), 35))
@@ -119,6 +119,9 @@ func aside(r *rank.Report, e *rank.Entry) string {
 	if len(e.Holders) > 0 {
 		return brief(e.Holders[0].What)
 	}
+	if e.Signal == rank.Heap {
+		return taken(e.Memory)
+	}
 	if e.Signal != rank.CPU {
 		return ""
 	}
@@ -134,6 +137,20 @@ func aside(r *rank.Report, e *rank.Entry) string {
 	}
 	return ""
 }
+
+// taken says how much memory a place took, as far as that is known.
+func taken(m *rank.Memory) string {
+	var list []string
+	if m != nil && m.AllocatedBytes > 0 {
+		list = append(list, megabytes(m.AllocatedBytes)+" allocated")
+	}
+	if m != nil && m.ResidentBytes > 0 {
+		list = append(list, megabytes(m.ResidentBytes)+" resident")
+	}
+	return strings.Join(list, ", ")
+}
+
+func megabytes(bytes int64) string { return fmt.Sprintf("%.4g MB", float64(bytes)/1e6) }
 
 // elsewhere says what share a place has in other benchmarks.
 func elsewhere(b *rank.Bottleneck) string {
