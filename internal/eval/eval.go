@@ -156,7 +156,7 @@ func (r *Result) find(report *rank.Report) {
 			if m.Benchmark != r.Benchmark || s.Service != r.Service {
 				continue
 			}
-			if r.Signal == plant.Lock || r.Signal == plant.OffCPU {
+			if r.Signal == plant.Lock || r.Signal == plant.OffCPU || r.Signal == plant.Alloc {
 				r.findEntry(s.ByTime)
 				continue
 			}
@@ -184,7 +184,7 @@ func (r *Result) findEntry(entries []rank.Entry) {
 				r.FirstHolder = e.Holders[0].What
 			}
 		}
-		if r.Rank == 0 && r.waits(e) {
+		if r.Rank == 0 && r.isEntry(e) {
 			r.Rank, r.Cause = i+1, e.Cause
 			if e.Payoff != nil && e.Payoff.SpeedupAtMost != nil {
 				r.Predicted = *e.Payoff.SpeedupAtMost
@@ -193,10 +193,10 @@ func (r *Result) findEntry(entries []rank.Entry) {
 	}
 }
 
-// waits tells whether a place is the planted one: its function waits, or is the foremost
-// of those that let go what is waited for. One that computes is not what was asked for.
-func (r *Result) waits(e rank.Entry) bool {
-	if e.Signal == rank.CPU {
+// isEntry tells whether a place is the planted one: its function takes memory, waits, or is the
+// foremost of those that let go what is waited for. One that computes is not what was asked for.
+func (r *Result) isEntry(e rank.Entry) bool {
+	if e.Signal == rank.CPU || (e.Signal == rank.Heap) != (r.Signal == plant.Alloc) {
 		return false
 	}
 	return named(e.Function, r.Place) || len(e.Holders) > 0 && named(e.Holders[0].What, r.Place)

@@ -19,10 +19,10 @@ type Fault struct {
 	// "server.(*index).scan". Through is a function that the stacks of the place go
 	// through, where the place alone does not tell the fault from decent work.
 	Place, Through string
-	// Signal is what the fault shows in: CPU, Lock, OffCPU or Alloc.
+	// Signal is what the fault shows in: CPU, Lock, OffCPU, Alloc or Leak.
 	Signal Signal
 	// Benchmark drives the service so that the fault matters, and Metric is the one
-	// that mending it improves.
+	// that mending it improves; empty for a leak, which is not slow until memory ends.
 	Benchmark string
 	Metric    string
 	// Fault and Fix say in a sentence each what is done wrongly and what is done
@@ -38,7 +38,8 @@ const (
 	CPU    Signal = "cpu"     // functions that use CPU time
 	Lock   Signal = "lock"    // threads that wait for a lock, and who holds it
 	OffCPU Signal = "off-cpu" // threads that wait for something else
-	Alloc  Signal = "alloc"   // memory that is allocated, or kept
+	Alloc  Signal = "alloc"   // what memory costs: allocators, garbage collection, page faults
+	Leak   Signal = "leak"    // memory that is never given back
 )
 
 // Choice is the fault that a service is started with; the zero value is none.

@@ -29,6 +29,9 @@ type Options struct {
 	// Scan looks for each term in each passage instead of in the inverted index:
 	// a planted fault. The result is the same.
 	Scan bool
+	// Boxed aligns in matrices of objects on the heap, each kept whole for as long as the
+	// search goes on: a planted fault. The result is the same.
+	Boxed bool
 	// Trace, if set, is called with every passage that has a term of a query, and its
 	// BM25 score.
 	Trace func(passage *Passage, score float64)
@@ -46,6 +49,7 @@ type Ranker struct {
 	counts  []int32   // by term: how often the query has it
 	wanted  []Term    // the query's terms, each once
 	row     []int32   // of the alignment
+	rows    []*cell   // of the search's matrices, with the fault
 }
 
 // NewRanker returns a Ranker of an index.
@@ -62,6 +66,8 @@ const (
 	preference = 1.5
 	// alignment is what a unit of the alignment's score is worth beside BM25's.
 	alignment = 0.25
+	// gap and mismatch are what a term costs that is left out, or differs.
+	gap, mismatch = 3, 2
 	// patience is how many alignments go by between two looks at the context.
 	patience = 64
 )
@@ -78,12 +84,15 @@ func (r *Ranker) RankPassages(ctx context.Context, q Query) ([]Hit, error) {
 	} else {
 		r.scorePostings()
 	}
-	hits := r.candidates(q.Domain)
+	hits, align := r.candidates(q.Domain), r.alignTerms
+	if r.options.Boxed {
+		align, r.rows = r.alignBoxed, nil
+	}
 	for i := range hits {
 		if i%patience == 0 && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		hits[i].Score += alignment * float64(r.alignTerms(q.Terms, r.index.passages[hits[i].Passage].terms))
+		hits[i].Score += alignment * float64(align(q.Terms, r.index.passages[hits[i].Passage].terms))
 	}
 	slices.SortFunc(hits, better)
 	return hits[:min(q.Limit, len(hits))], nil
@@ -168,7 +177,6 @@ func (r *Ranker) candidates(domain string) []Hit {
 // a common term gains by its rarity, a differing or left out one costs. Only the last
 // row of the matrix is kept.
 func (r *Ranker) alignTerms(query, passage []Term) int32 {
-	const gap, mismatch = 3, 2
 	r.row = slices.Grow(r.row[:0], len(passage))[:len(passage)]
 	row := r.row
 	clear(row)

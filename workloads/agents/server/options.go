@@ -74,6 +74,10 @@ func (o Options) config() (c Config, end func() error, err error) {
 	}
 	c.Search.Candidates = o.Candidates
 	c.Search.Scan = choice.Has(passageScan)
+	c.Search.Boxed = choice.Has(boxedMatrix)
+	if choice.Has(keptTranscripts) {
+		c.transcripts = new(transcripts)
+	}
 	switch {
 	case choice.Has(tooFewWorkers):
 		c.Workers = 1

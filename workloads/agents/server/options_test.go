@@ -107,6 +107,7 @@ func TestRunRefusesBadOptions(t *testing.T) {
 func TestPlantedOptions(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", "passage-scan": "scan", "passage-scan=fixed": "",
+		"boxed-matrix": "boxed", "boxed-matrix=fixed": "", "kept-transcripts": "keeps", "kept-transcripts=fixed": "",
 		"too-few-workers": "one worker", "too-few-workers=fixed": "",
 		"logging-mutex": "trace, crowd", "logging-mutex=fixed": "crowd", "unbuffered-findings": "trace, crowd", "unbuffered-findings=fixed": "trace, crowd",
 	} {
@@ -119,6 +120,12 @@ func TestPlantedOptions(t *testing.T) {
 		var got []string
 		if c.Search.Scan {
 			got = append(got, "scan")
+		}
+		if c.Search.Boxed {
+			got = append(got, "boxed")
+		}
+		if c.transcripts != nil {
+			got = append(got, "keeps")
 		}
 		if c.Workers == 1 {
 			got = append(got, "one worker")

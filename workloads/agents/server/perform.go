@@ -84,7 +84,9 @@ func (s *Server) admit(ctx context.Context, t *task) (string, error) {
 		}
 		parts[i] = draft.Compose(notes...)
 	}
-	return strings.Join(parts, "\n"), nil
+	said := strings.Join(parts, "\n")
+	s.config.transcripts.keep(t.text, said)
+	return said, nil
 }
 
 // work computes a task's drafts with one worker.

@@ -9,6 +9,8 @@ const (
 	loggingMutex  = "logging-mutex"
 
 	unbufferedFindings = "unbuffered-findings"
+	boxedMatrix        = "boxed-matrix"
+	keptTranscripts    = "kept-transcripts"
 )
 
 // crowd is how many workers a core has where the fault is what they share, with the fault and
@@ -42,6 +44,18 @@ func Faults() []plant.Fault {
 			Benchmark: "AgentTaskLatencyBenchmark", Metric: "task_p50_ms",
 			Fault: "Four workers for each core serve tasks, and each passage that a search finds is sent over an unbuffered channel to the one goroutine that keeps a table of the passages found most often. It sorts the table before it takes the next one, so that all searches wait for it at each passage.",
 			Fix:   "Searches count in counters that nobody waits for, and the table is sorted when it is asked for.",
+		},
+		{
+			Name: boxedMatrix, Place: "knowledge.boxRow", Signal: plant.Alloc,
+			Benchmark: "AgentTaskLatencyBenchmark", Metric: "task_p50_ms",
+			Fault: "Each passage is compared with a task in a matrix of objects on the heap, which the garbage collector looks at one by one; a search keeps the matrices of all passages until it ends.",
+			Fix:   "One row of plain numbers serves all searches of a worker.",
+		},
+		{
+			Name: keptTranscripts, Place: "server.(*transcripts).keep", Signal: plant.Leak,
+			Benchmark: "AgentTaskLatencyBenchmark",
+			Fault:     "What was asked and answered is kept for a later task to go on with, 64 KiB for each task, and nothing ever forgets it.",
+			Fix:       "Nothing is kept.",
 		},
 	}
 }

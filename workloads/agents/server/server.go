@@ -33,6 +33,8 @@ type Config struct {
 	Partners Partners
 	// Log gets a line for each task; discarded.
 	Log *slog.Logger
+
+	transcripts *transcripts // kept only with a planted fault
 }
 
 const (

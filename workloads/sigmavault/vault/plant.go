@@ -7,6 +7,7 @@ const (
 	LockedFsync    = "locked-fsync"
 	RewrittenIndex = "rewritten-index"
 	RankedReads    = "ranked-reads"
+	FreshMappings  = "fresh-mappings"
 )
 
 // Faults lists them.
@@ -29,6 +30,12 @@ func Faults() []plant.Fault {
 			Benchmark: "RSUReadBenchmark", Metric: "read_p50_ms",
 			Fault: "The cache is a table under a lock for readers and writers, and each read of a chunk takes it for writing too, to compute the heat of all chunks and to rank them by it: readers that would not disturb each other wait for that.",
 			Fix:   "The cache notes uses in passing, by a sketch of how frequent they are, and no reader waits for a lock.",
+		},
+		{
+			Name: FreshMappings, Place: "vault.mapSecret", Signal: plant.Alloc,
+			Benchmark: "RSUReadBenchmark", Metric: "read_p50_ms",
+			Fault: "What a read decrypts passes through 8 MiB of memory that is mapped for this read alone, wiped, and given back, so that each of its 2,048 pages costs a page fault.",
+			Fix:   "Chunks are handed on in the memory that they were decrypted into.",
 		},
 	}
 }

@@ -41,6 +41,8 @@ type Vault struct {
 
 	global *sync.Mutex // only with the fault LockedFsync
 	index  *index      // only with the fault RewrittenIndex
+
+	secrets bool // the fault FreshMappings
 }
 
 // Open opens the vault of a folder, or makes one.
@@ -99,6 +101,7 @@ func (v *Vault) complete(c Config) error {
 			return err
 		}
 	}
+	v.secrets = c.Plant.Has(FreshMappings)
 	v.commit = newCommitter(v.flush)
 	return nil
 }
@@ -190,6 +193,9 @@ func (v *Vault) Get(id string) (r Record, parts [][]byte, err error) {
 		parts, err = v.gather(&r, func(id ChunkID) []byte { return chunks.Get(id.key()) })
 		return err
 	})
+	if err == nil {
+		err = v.throughSecret(parts)
+	}
 	if err != nil {
 		return Record{}, nil, err
 	}
@@ -225,7 +231,11 @@ func (v *Vault) Chunk(id string, number int) (part []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return part, nil
+	parts := [][]byte{part}
+	if err := v.throughSecret(parts); err != nil {
+		return nil, err
+	}
+	return parts[0], nil
 }
 
 // List returns the records of up to limit units whose IDs come after the given one,

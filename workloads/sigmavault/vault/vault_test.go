@@ -96,7 +96,7 @@ func same(t testing.TB, v *Vault, want *Unit) {
 }
 
 func TestUnitsComeBack(t *testing.T) {
-	for _, fault := range []string{"", LockedFsync, RewrittenIndex, RankedReads, LockedFsync + "=fixed", RewrittenIndex + "=fixed", RankedReads + "=fixed"} {
+	for _, fault := range []string{"", LockedFsync, RewrittenIndex, RankedReads, LockedFsync + "=fixed", RewrittenIndex + "=fixed", RankedReads + "=fixed", FreshMappings, FreshMappings + "=fixed"} {
 		t.Run(fault, func(t *testing.T) {
 			choice, err := plant.Parse(fault, Faults())
 			if err != nil {
