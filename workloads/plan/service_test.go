@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/narrows-profiler/narrows/workloads/plant"
 )
 
 func TestUnknownServicesAreRefused(t *testing.T) {
@@ -21,7 +23,7 @@ func TestFaultsAreDescribed(t *testing.T) {
 	for _, service := range Services() {
 		var names []string
 		for _, f := range Faults(service) {
-			if slices.Contains(names, f.Name) || f.Name == "" || f.Place == "" || f.Signal == "" || f.Metric == "" ||
+			if slices.Contains(names, f.Name) || f.Name == "" || f.Place == "" || f.Signal == "" || (f.Metric == "") != (f.Signal == plant.Leak) ||
 				!strings.HasSuffix(f.Fault, ".") || !strings.HasSuffix(f.Fix, ".") {
 				t.Errorf("%s: %+v", service, f)
 			}
