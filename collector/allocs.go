@@ -20,6 +20,7 @@ import (
 // allocs records the allocations of the processes that were asked for.
 type allocs struct {
 	watcher *alloc.Watcher
+	reader  *liveReader
 	heaps   *goheap.Watcher // of Go programs
 	family  *golock.Family
 }
@@ -47,7 +48,7 @@ func (c *Collector) openAllocs(scanned []process.Scanned) {
 		c.fail(watcher.Close())
 		return
 	}
-	c.allocs = &allocs{watcher: watcher, heaps: heaps, family: golock.NewFamily(scanned)}
+	c.allocs = &allocs{watcher: watcher, reader: startLiveReader(watcher), heaps: heaps, family: golock.NewFamily(scanned)}
 	c.replayer.heap = newHeap(c.config.AllocMean)
 	for _, pid := range c.config.Selection.PIDs {
 		c.probeAllocs(uint32(pid))
@@ -116,11 +117,10 @@ func (c *Collector) stopAllocs() error {
 		return nil
 	}
 	c.allocs.heaps.Stop()
-	err := c.allocs.watcher.Stop()
-	var live liveBlocks
-	err = errors.Join(err, c.allocs.watcher.Live(func(b alloc.Block) { live = append(live, b) }))
+	err := errors.Join(c.allocs.reader.end(), c.allocs.watcher.Stop())
+	live, liveErr := c.allocs.readLive()
 	c.queue.Push(accounting.Monotonic(), live)
-	return err
+	return errors.Join(err, liveErr)
 }
 
 func (a *allocs) close() error {
@@ -128,7 +128,7 @@ func (a *allocs) close() error {
 		return nil
 	}
 	a.heaps.Stop()
-	return a.watcher.Close()
+	return errors.Join(a.reader.end(), a.watcher.Close())
 }
 
 // reportAllocs adds how the recording of allocations went.
@@ -143,13 +143,11 @@ func (c *Collector) reportAllocs(r *Report) (err error) {
 	r.Losses = append(r.Losses,
 		Loss{"user space", "allocation without its stack", c.replayer.heap.missing},
 		Loss{"user space", "no room for an allocation's stack", c.replayer.heap.stacks.Refused()},
+		Loss{"user space", "no room for how much of a stack's allocations lived at a time", c.allocs.reader.history.Refused()},
 		Loss{"user space", "process whose allocations were not recorded: too many waited for it", w.Dropped() + c.allocs.heaps.Dropped()},
 	)
 	return err
 }
-
-// liveBlocks is what was never freed, at the end.
-type liveBlocks []alloc.Block
 
 // heap gathers allocations into windows. It is used by one goroutine.
 type heap struct {
@@ -164,6 +162,8 @@ type heap struct {
 	// missing counts allocations whose stack was taken and is not known.
 	missing uint64
 	lost    *jit.Function
+	// sites are the places of what lives at the end.
+	sites *sites
 }
 
 // heapThread is a thread of a process with probes.
@@ -175,7 +175,7 @@ const maxHeapThreads = 100_000
 func newHeap(mean uint64) *heap {
 	name := "[lost: no stack of an allocation]"
 	return &heap{
-		mean: mean, stacks: window.NewStacks(), threads: map[heapThread]window.Labels{}, lost: &jit.Function{Name: name, SystemName: name},
+		mean: mean, stacks: window.NewStacks(), threads: map[heapThread]window.Labels{}, lost: &jit.Function{Name: name, SystemName: name}, sites: newSites(),
 	}
 }
 
@@ -209,20 +209,6 @@ func (r *replayer) allocated(e alloc.Event) {
 	h.add(labels, e.Stack, e.Size, 0)
 }
 
-// live adds to the window what was never freed.
-func (r *replayer) live(blocks liveBlocks) {
-	if r.opened == nil {
-		return
-	}
-	for _, b := range blocks {
-		labels, ok := r.heap.threads[heapThread{b.Target, b.TID}]
-		if !ok {
-			labels = window.Labels{PID: b.PID, TID: b.TID}
-		}
-		r.heap.add(labels, b.Stack, b.Size, 2)
-	}
-}
-
 // add adds the number of allocations of a size, and their bytes, that one stands for, to two
 // of the values.
 func (h *heap) add(labels window.Labels, id window.StackID, size uint64, value int) {
@@ -237,13 +223,19 @@ func (h *heap) add(labels window.Labels, id window.StackID, size uint64, value i
 	if weight > 1 {
 		labels.Bytes = int64(size)
 	}
+	stack := h.stack(id)
+	labels.Unwind = stack.Unwind
+	h.builder.Add(labels, stack.Frames, values[:]...)
+}
+
+// stack is what is known under an ID.
+func (h *heap) stack(id window.StackID) window.Resolved {
 	stack, ok := h.stacks.Get(id)
 	if !ok {
 		h.missing++
 		stack = window.Resolved{Frames: []window.Frame{{Function: h.lost}}}
 	}
-	labels.Unwind = stack.Unwind
-	h.builder.Add(labels, stack.Frames, values[:]...)
+	return stack
 }
 
 // AllocTargets are the processes whose allocations are recorded so far, or cannot be.

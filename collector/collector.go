@@ -18,6 +18,7 @@
 //	collector/wait        where threads wait, and who ends it
 //	collector/golock      where goroutines wait, by probes in Go programs
 //	collector/alloc       where memory is allocated, and what is never freed
+//	collector/living      how much lived of that at what time
 //	collector/goheap      the same of Go programs, from the profile that they keep
 //	collector/probesite   where in a function a probe is put
 //	collector/lock        which locks were waited for, and who held them
@@ -93,6 +94,8 @@ type Window struct {
 	// Deadlocks are those that there were when waits under way were looked at last.
 	Deadlocks  []lock.Cycle
 	Accounting []accounting.CPU // of the whole machine, whatever was selected
+	// Live are the places whose memory lives at the end: in the last window, nil if there are none.
+	Live *LiveSites
 }
 
 // Collector is a recording under way.

@@ -24,12 +24,18 @@ func (r *replayer) goHeap(g goheap.Growth) {
 	if g.Rate != int64(r.heap.mean) {
 		labels.Rate = g.Rate
 	}
-	for _, s := range g.Samples {
+	for i, s := range g.Samples {
 		labels.Bytes, labels.Unwind = s.Size, s.Unwind
 		stack := s.Stack
 		if len(stack) == 0 {
 			stack = []window.Frame{{Function: r.heap.lost}}
 		}
 		r.heap.builder.Add(labels, stack, s.Values[:]...)
+		if g.Past != nil {
+			block := LiveBlock{Objects: float64(s.Values[2]), Size: s.Size}
+			r.heap.sites.add(LiveSite{
+				Go: true, Mean: g.Rate, Began: g.Began, Ended: g.Ended, Gone: g.Gone, Blocks: []LiveBlock{block}, Past: g.Past[i],
+			}, labels, stack)
+		}
 	}
 }

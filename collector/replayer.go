@@ -258,6 +258,9 @@ func (r *replayer) close(from, to boundary) {
 	}
 	if r.heap != nil {
 		profiles[Alloc] = r.heap.builder.Profile(start, end.Sub(start))
+		if to.kind == last {
+			w.Live = r.heap.sites.given(start, end.Sub(start))
+		}
 	}
 	if r.faults != nil {
 		profiles[Fault] = r.faults.profile(r.selection.All, start, end.Sub(start))

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -92,16 +93,7 @@ func (s *Site) points() []Point {
 // quarters divides the time. recorded is how many blocks were taken for a byte that lives:
 // by bytes, in which all that were taken stand for about as much.
 func (s *Site) quarters(points []Point, recorded float64) (parts [3]quarter) {
-	at := func(k int) Point {
-		time := s.Began + uint64(k)*((s.Ended-s.Began)/4)
-		i, _ := slices.BinarySearchFunc(points, time, func(p Point, time uint64) int {
-			if p.Time < time {
-				return -1
-			}
-			return 1
-		})
-		return points[min(i, len(points)-1)]
-	}
+	at := func(k int) Point { return between(points, s.Began+uint64(k)*((s.Ended-s.Began)/4)) }
 	noise := recorded * scatter(points[len(points)/4:])
 	for i := range parts {
 		q := quarter{from: at(i + 1), to: at(i + 2)}
@@ -130,6 +122,17 @@ func (s *Site) quarters(points []Point, recorded float64) (parts [3]quarter) {
 		parts[i] = q
 	}
 	return parts
+}
+
+// between is what lived at a time, on a straight line between the readings before and after.
+func between(points []Point, time uint64) Point {
+	i, _ := slices.BinarySearchFunc(points, time, func(p Point, time uint64) int { return cmp.Compare(p.Time, time) })
+	if i == 0 || i == len(points) {
+		return points[min(i, len(points)-1)]
+	}
+	from, to := points[i-1], points[i]
+	part := float64(time-from.Time) / float64(to.Time-from.Time)
+	return Point{time, from.Objects + part*(to.Objects-from.Objects), from.Bytes + part*(to.Bytes-from.Bytes)}
 }
 
 // scatter is how far the readings lie from the straight line through them: the standard

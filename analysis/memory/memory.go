@@ -99,7 +99,7 @@ func (s *sum) add(objects, bytes, size, mean float64) {
 
 // stack is what is known of a sample's stack.
 func (t *Tally) stack(s *profile.Sample) *stack {
-	functions := functionsOf(s)
+	functions := FunctionsOf(s)
 	key := strings.Join(functions, "\x00")
 	of := t.stacks[key]
 	if of == nil {
@@ -111,8 +111,8 @@ func (t *Tally) stack(s *profile.Sample) *stack {
 	return of
 }
 
-// functionsOf names the frames, the leaf first, inlined ones too.
-func functionsOf(s *profile.Sample) []string {
+// FunctionsOf names the frames, the leaf first, inlined ones too.
+func FunctionsOf(s *profile.Sample) []string {
 	var names []string
 	for _, l := range s.Location {
 		if len(l.Line) == 0 {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/narrows-profiler/narrows/analysis/memory"
+	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/cmd/narrows/internal/recording"
 	"github.com/narrows-profiler/narrows/collector/alloc"
 )
@@ -39,4 +41,29 @@ func (c *recordCommand) validAllocs() error {
 		return errors.New("--alloc makes a profile of its own: name a folder with -o")
 	}
 	return nil
+}
+
+// leaksOf says which places leak in a session; nothing if it has no allocations.
+func leaksOf(summary session.Summary, dir string) string {
+	if summary.Memory == nil {
+		return ""
+	}
+	d, err := readMemory(dir)
+	if err != nil {
+		return fmt.Sprintf("leak        unknown: %v\n", err)
+	}
+	return recording.DescribeLeaks(d)
+}
+
+// readMemory reads what a session says of memory that lives at its end.
+func readMemory(dir string) (*memory.Document, error) {
+	sess, err := session.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	data, err := sess.ReadFile(memory.FileName)
+	if err != nil {
+		return nil, err
+	}
+	return memory.Decode(data)
 }

@@ -70,7 +70,7 @@ func validRecording(frequency int, window time.Duration) error {
 
 func (c *recordCommand) Run(ctx context.Context, s streams) error {
 	return c.run(ctx, s, func(summary session.Summary, dir string) error {
-		fmt.Fprint(s.out, recording.Describe(summary))
+		fmt.Fprint(s.out, leaksOf(summary, dir), recording.Describe(summary))
 		if d, _, err := readWaits(dir); err == nil && len(d.States) > 0 {
 			fmt.Fprintf(s.out, "waits       %s\n", report.WaitsInBrief(d))
 		}

@@ -66,7 +66,7 @@ func mappedPath(pid uint32, m process.Mapping, otherwise string) string {
 // nothing is followed whose end would not be seen. They are taken away the other way round.
 func (w *Watcher) attach(t *Target, a *allocator, m process.Mapping) error {
 	path := mappedPath(t.PID, m, a.path)
-	cookie := func(s site) uint64 { return uint64(s.function)<<32 | uint64(t.number) }
+	cookie := func(s site) uint64 { return uint64(s.function)<<32 | uint64(t.Number) }
 	if w.session != nil {
 		for _, frees := range []bool{true, false} {
 			var offsets, cookies []uint64

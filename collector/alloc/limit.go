@@ -59,7 +59,7 @@ func (m measurement) hits() (n uint64) {
 func (w *Watcher) measure(t *Target, now time.Time) measurement {
 	m := measurement{at: now}
 	var perCPU []bpf.AllocAllocHits
-	if err := w.objects.AllocTargetHits.Lookup(t.number, &perCPU); err == nil {
+	if err := w.objects.AllocTargetHits.Lookup(t.Number, &perCPU); err == nil {
 		for _, hits := range perCPU {
 			for i, n := range hits.Calls {
 				m.calls[i] += n

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/narrows-profiler/narrows/bpf"
+	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/core"
 	"github.com/narrows-profiler/narrows/collector/process"
 )
@@ -15,6 +16,11 @@ import (
 // Target is a process with probes, or one that could not have any.
 type Target struct {
 	PID uint32
+	// Number is what its blocks have as their Target; of no meaning if it never had probes.
+	Number uint32
+	// Began and Ended are from when to when it had probes, in ns of CLOCK_MONOTONIC; Ended is 0
+	// while it has.
+	Began, Ended uint64
 	// Allocators are the files that have probes.
 	Allocators []string
 	// Sites are where the probes are: "malloc +0x0 push r12 (emulated)".
@@ -31,7 +37,6 @@ type Target struct {
 	// Detached is why the process has no probes any more, or never had; nil if it has.
 	Detached error
 
-	number    uint32
 	described bpf.AllocAllocTarget
 	prices    [bpf.AllocAllocFunctionALLOC_FUNCTIONS]time.Duration
 	attached  map[place]bool
@@ -80,10 +85,15 @@ func (t *Target) describe(objects *objects, a *allocator, m process.Mapping) err
 		d.Function[d.Functions].Start, d.Function[d.Functions].End = s.start+bias, s.end+bias
 		d.Functions++
 	}
-	if err := objects.AllocTargets.Put(t.number, d); err != nil {
+	if err := objects.AllocTargets.Put(t.Number, d); err != nil {
 		return fmt.Errorf("describing process %d to the kernel: %w", t.PID, err)
 	}
 	return nil
+}
+
+// end notes that it has no probes any more, and why.
+func (t *Target) end(reason error) {
+	t.Detached, t.Ended = reason, accounting.Monotonic()
 }
 
 // detach takes the probes away, those where memory is freed last.
@@ -97,7 +107,7 @@ func (t *Target) detach() error {
 // copied is what others may keep.
 func (t *Target) copied() Target {
 	return Target{
-		PID: t.PID, Allocators: slices.Clone(t.Allocators), Sites: slices.Clone(t.Sites), Probed: t.Probed, Go: t.Go,
+		PID: t.PID, Number: t.Number, Began: t.Began, Ended: t.Ended, Allocators: slices.Clone(t.Allocators), Sites: slices.Clone(t.Sites), Probed: t.Probed, Go: t.Go,
 		Hits: t.Hits, Returns: t.Returns, Spent: t.Spent, Detached: t.Detached,
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/narrows-profiler/narrows/bpf"
+	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/core"
 	"github.com/narrows-profiler/narrows/collector/inbox"
 	"github.com/narrows-profiler/narrows/collector/process"
@@ -204,127 +205,6 @@ func (w *Watcher) lookAtForked(now time.Time) {
 	}
 }
 
-// lookAt looks for allocators in a process.
-func (w *Watcher) lookAt(pid uint32, mappings []process.Mapping) {
-	w.mu.Lock()
-	t := w.targets[pid]
-	w.mu.Unlock()
-	if t == nil {
-		if t = w.looked[pid]; t == nil {
-			t = &Target{PID: pid, attached: map[place]bool{}}
-			w.looked[pid] = t
-		}
-	}
-	if t.Detached != nil {
-		return // it is not probed again
-	}
-	for _, m := range mappings {
-		if m.Binary == nil || m.Binary.Anonymous() {
-			continue
-		}
-		found := w.find(t, m.Binary)
-		if found.isGo {
-			w.mu.Lock()
-			t.Go = true
-			w.mu.Unlock()
-		}
-		if found.allocator == nil || t.attached[place{found.allocator, m.Start}] {
-			continue
-		}
-		if _, ok := found.allocator.bias(found.allocator.sites[0], m); !ok {
-			continue // another part of the file
-		}
-		t.attached[place{found.allocator, m.Start}] = true
-		if err := w.probe(t, found.allocator, m); err != nil {
-			w.fail(t.detach())
-			w.mu.Lock()
-			t.Detached = err
-			delete(w.targets, t.PID)
-			w.mu.Unlock()
-			return
-		}
-	}
-	w.mu.Lock()
-	t.Probed = len(t.links) > 0
-	w.mu.Unlock()
-}
-
-// find looks at a file, once.
-func (w *Watcher) find(t *Target, b *process.Binary) looked {
-	if found, known := w.known[b]; known {
-		return found
-	}
-	var found looked
-	file, err := b.File()
-	if err == nil {
-		_, goErr := file.GoTable()
-		found.isGo = goErr == nil
-		found.allocator, err = newAllocator(b)
-		if err != nil && !errors.Is(err, errNoAllocator) {
-			t.Detached = fmt.Errorf("%s: %w", b.Path, err)
-		}
-	}
-	w.known[b] = found
-	return found
-}
-
-// probe sets the probes of one allocator.
-func (w *Watcher) probe(t *Target, a *allocator, m process.Mapping) error {
-	w.mu.Lock()
-	isNew := w.targets[t.PID] == nil
-	if isNew {
-		t.number = uint32(len(w.numbered))
-	}
-	w.mu.Unlock()
-	if t.number >= maxTargets {
-		return errTooMany
-	}
-	if err := t.describe(&w.objects, a, m); err != nil {
-		return err
-	}
-	if isNew { // what it allocates may arrive before attach returns
-		w.mu.Lock()
-		w.numbered = append(w.numbered, t)
-		w.targets[t.PID] = t
-		w.mu.Unlock()
-		delete(w.looked, t.PID)
-		t.began = time.Now()
-		t.measured = w.measure(t, t.began)
-	}
-	if err := w.attach(t, a, m); err != nil {
-		return fmt.Errorf("probing process %d: %w", t.PID, err)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	t.Allocators = append(t.Allocators, m.Binary.Path)
-	for _, s := range a.sites {
-		t.Sites = append(t.Sites, s.name+" "+s.where.String())
-	}
-	return nil
-}
-
-// detach takes a process's probes away.
-func (w *Watcher) detach(pid uint32, replaced bool, reason error) {
-	w.mu.Lock()
-	t := w.targets[pid]
-	w.mu.Unlock()
-	if t == nil {
-		return
-	}
-	w.count(t)
-	err := t.detach()
-	w.mu.Lock()
-	t.replaced = replaced
-	if t.Detached == nil {
-		t.Detached = reason
-	}
-	if errors.Is(reason, ErrGone) { // else it stays, so that it is not probed again
-		delete(w.targets, pid)
-	}
-	w.mu.Unlock()
-	w.fail(err)
-}
-
 func (w *Watcher) fail(err error) {
 	if err == nil {
 		return
@@ -338,6 +218,7 @@ func (w *Watcher) fail(err error) {
 func (w *Watcher) Stop() error {
 	w.stop()
 	w.done.Wait()
+	stopped := accounting.Monotonic()
 	w.mu.Lock()
 	targets := slices.Collect(maps.Values(w.targets))
 	w.mu.Unlock()
@@ -345,6 +226,9 @@ func (w *Watcher) Stop() error {
 		if t.Detached == nil {
 			w.count(t)
 			w.fail(t.detach())
+			w.mu.Lock()
+			t.Ended = stopped // for all: taking probes away takes its time
+			w.mu.Unlock()
 		}
 	}
 	w.mu.Lock()

@@ -26,19 +26,19 @@ func Iterate(options link.IterOptions, read func(io.Reader) error) (err error) {
 }
 
 // EachRecord returns a reader for [Iterate] of a program that writes records of the type T
-// alone, as C lays it out.
+// alone, as C lays it out. Each is valid until the next.
 func EachRecord[T any](each func(*T)) func(io.Reader) error {
 	return func(file io.Reader) error {
 		records := bufio.NewReaderSize(file, 64<<10)
+		raw := new(T)
 		for {
-			var raw T
-			switch _, err := io.ReadFull(records, unsafe.Slice((*byte)(unsafe.Pointer(&raw)), unsafe.Sizeof(raw))); {
+			switch _, err := io.ReadFull(records, unsafe.Slice((*byte)(unsafe.Pointer(raw)), unsafe.Sizeof(*raw))); {
 			case errors.Is(err, io.EOF):
 				return nil
 			case err != nil:
 				return err
 			}
-			each(&raw)
+			each(raw)
 		}
 	}
 }

@@ -69,18 +69,18 @@ func (r Record) allocated(rate int64) (objects, bytes int64) {
 	return Scale(all.AllocObjects, all.AllocBytes, rate)
 }
 
-// inUse gives samples of what a snapshot has in use.
-func inUse(h *Heap, s Snapshot) ([]Sample, error) {
+// inUse gives samples of what a snapshot has in use, and of which bucket each is.
+func inUse(h *Heap, s Snapshot) (used []Sample, buckets []uint64, err error) {
 	all, err := h.Samples(s)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	used := all[:0]
-	for _, sample := range all {
+	for i, sample := range all {
 		if sample.Values[2] != 0 || sample.Values[3] != 0 {
 			sample.Values[0], sample.Values[1] = 0, 0
 			used = append(used, sample)
+			buckets = append(buckets, s.Records[i].bucket)
 		}
 	}
-	return used, nil
+	return used, buckets, nil
 }

@@ -328,7 +328,7 @@ func TestGrowth(t *testing.T) {
 				t.Errorf("fresh: %v, reading %d: objects by size %v, want %v", fresh, i, got, want[i])
 			}
 		}
-		used, err := inUse(h, g.last)
+		used, _, err := inUse(h, g.last)
 		if err != nil || len(used) != 3 || used[0].Values[0] != 0 || used[0].Values[2] == 0 {
 			t.Errorf("in use: %+v: %v", used, err)
 		}

@@ -11,7 +11,9 @@ import (
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
+	"github.com/narrows-profiler/narrows/collector/accounting"
 	"github.com/narrows-profiler/narrows/collector/inbox"
+	"github.com/narrows-profiler/narrows/collector/living"
 	"github.com/narrows-profiler/narrows/collector/process"
 )
 
@@ -37,6 +39,12 @@ type Growth struct {
 	// Samples are what was allocated since the reading before, and, once, after the last
 	// reading, what is in use then.
 	Samples []Sample
+	// Past is how much of each sample was in use at the readings between Began and Ended, in ns
+	// of CLOCK_MONOTONIC; nil but with what is in use at the last. Gone tells that the program
+	// had ended then.
+	Past         [][]living.Reading
+	Began, Ended uint64
+	Gone         bool
 }
 
 // watched is a program under way.
@@ -44,6 +52,9 @@ type watched struct {
 	Target
 	heap   *Heap
 	growth growth
+	past   *living.History[uint64] // by bucket
+	began  uint64                  // of the readings, and when the last was, in ns of CLOCK_MONOTONIC
+	ended  uint64
 	next   time.Time // when it is read again
 }
 
@@ -142,7 +153,7 @@ func (w *Watcher) open(ctx context.Context, pid uint32) {
 	if !ok || len(w.heaps) >= maxTargets {
 		return
 	}
-	t := &watched{Target: Target{PID: pid}}
+	t := &watched{Target: Target{PID: pid}, past: living.New[uint64](uint64(readInterval / 2))}
 	if t.heap, t.Err = Open(pid, scanned.Mappings); errors.Is(t.Err, ErrNotGo) || errors.Is(t.Err, ErrGone) {
 		return
 	}
@@ -176,7 +187,8 @@ func (w *Watcher) read(ctx context.Context, t *watched) {
 	if err == nil {
 		var samples []Sample
 		samples, err = t.growth.add(t.heap, s)
-		w.give(t, s.Rate, samples)
+		w.give(t, Growth{Rate: s.Rate, Samples: samples})
+		t.remember(s, accounting.Monotonic())
 	}
 	took := time.Since(started)
 	t.next = started.Add(max(readInterval/2, readShare*took)) // at the next tick, if it is quick
@@ -188,9 +200,28 @@ func (w *Watcher) read(ctx context.Context, t *watched) {
 	}
 }
 
-func (w *Watcher) give(t *watched, rate int64, samples []Sample) {
-	if len(samples) > 0 {
-		w.emit(Growth{PID: t.PID, Name: t.Name, Rate: rate, Samples: samples})
+// remember keeps how much is in use at a reading.
+func (t *watched) remember(s Snapshot, now uint64) {
+	if t.began == 0 {
+		t.began = now
+	}
+	t.ended = now
+	if !t.past.Due(now) {
+		return
+	}
+	lives := make(map[uint64]living.Amount, len(s.Records))
+	for _, r := range s.Records {
+		if objects, bytes := Scale(r.InUseObjects(), r.InUseBytes(), s.Rate); objects != 0 {
+			lives[r.bucket] = living.Amount{Objects: float64(objects), Bytes: float64(bytes)}
+		}
+	}
+	t.past.Add(now, lives)
+}
+
+func (w *Watcher) give(t *watched, g Growth) {
+	if len(g.Samples) > 0 {
+		g.PID, g.Name = t.PID, t.Name
+		w.emit(g)
 	}
 }
 
@@ -202,8 +233,12 @@ func (w *Watcher) end(t *watched) {
 	}
 	delete(w.heaps, t.PID)
 	if t.heap != nil {
-		samples, err := inUse(t.heap, t.growth.last)
-		w.give(t, t.growth.last.Rate, samples)
+		samples, buckets, err := inUse(t.heap, t.growth.last)
+		g := Growth{Rate: t.growth.last.Rate, Samples: samples, Began: t.began, Ended: t.ended, Gone: errors.Is(t.Err, ErrGone)}
+		for _, bucket := range buckets {
+			g.Past = append(g.Past, t.past.Of(bucket))
+		}
+		w.give(t, g)
 		if errors.Is(t.Err, ErrGone) || errors.Is(t.Err, context.Canceled) {
 			t.Err = nil // it was read for as long as it was there
 		}

@@ -46,6 +46,8 @@ type Labels struct {
 	Bytes int64
 	// Rate is for how many bytes one was sampled; 0 if that is as the profile's period says.
 	Rate int64
+	// Site is a number under which more is known of the sample; 0 if there is none.
+	Site int64
 }
 
 // Builder gathers the samples of one signal in one window. It is used by one

@@ -97,6 +97,9 @@ func mapsOf(l *Labels) labelMaps {
 	if l.Bytes != 0 {
 		m.numbers["bytes"] = []int64{l.Bytes}
 	}
+	if l.Site != 0 {
+		m.numbers["site"] = []int64{l.Site}
+	}
 	if l.Rate != 0 {
 		m.numbers["rate"] = []int64{l.Rate}
 	}

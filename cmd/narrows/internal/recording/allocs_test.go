@@ -34,12 +34,17 @@ type allocProgram struct {
 // buildAllocs builds testdata/allocs, or skips the test where there is no such compiler.
 func buildAllocs(t *testing.T, compiler string, flags ...string) string {
 	t.Helper()
+	return buildOfAllocs(t, "main.c", compiler, flags...)
+}
+
+func buildOfAllocs(t *testing.T, source, compiler string, flags ...string) string {
+	t.Helper()
 	found, err := exec.LookPath(compiler)
 	if err != nil {
 		t.Skip("needs " + compiler)
 	}
 	path := filepath.Join(t.TempDir(), "allocs")
-	build := exec.Command(found, append(flags, "-O1", "-g", "-w", "-pthread", "-o", path, filepath.Join("testdata", "allocs", "main.c"))...)
+	build := exec.Command(found, append(flags, "-O1", "-g", "-w", "-pthread", "-o", path, filepath.Join("testdata", "allocs", source))...)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -48,7 +53,12 @@ func buildAllocs(t *testing.T, compiler string, flags ...string) string {
 
 func startAllocs(t *testing.T, path, preload string, seed, blocks, leak int) *allocProgram {
 	t.Helper()
-	p := &allocProgram{cmd: exec.Command(path, fmt.Sprint(seed), fmt.Sprint(blocks), fmt.Sprint(leak))}
+	return startOfAllocs(t, path, preload, fmt.Sprint(seed), fmt.Sprint(blocks), fmt.Sprint(leak))
+}
+
+func startOfAllocs(t *testing.T, path, preload string, arguments ...string) *allocProgram {
+	t.Helper()
+	p := &allocProgram{cmd: exec.Command(path, arguments...)}
 	p.cmd.Env, p.cmd.Stderr = append(os.Environ(), "LD_PRELOAD="+preload), os.Stderr
 	var err error
 	if p.input, err = p.cmd.StdinPipe(); err != nil {
@@ -77,7 +87,15 @@ func startAllocs(t *testing.T, path, preload string, seed, blocks, leak int) *al
 // work lets the program work, and returns what it says that it did.
 func (p *allocProgram) work(t *testing.T) map[string]allocated {
 	t.Helper()
-	fmt.Fprintln(p.input, "go")
+	p.begin()
+	return p.did(t)
+}
+
+func (p *allocProgram) begin() { fmt.Fprintln(p.input, "go") }
+
+// did waits until the program has worked.
+func (p *allocProgram) did(t *testing.T) map[string]allocated {
+	t.Helper()
 	truth := map[string]allocated{}
 	for p.output.Scan() && p.output.Text() != "done" {
 		var name string

@@ -30,6 +30,7 @@ const goLocksFor = 5 * time.Second
 type signalSink struct {
 	mu   sync.Mutex
 	kept map[collector.Signal][]*profile.Profile
+	live *collector.LiveSites
 }
 
 // Window keeps a window's profiles.
@@ -39,6 +40,7 @@ func (s *signalSink) Window(_ context.Context, w collector.Window) error {
 	for signal, p := range w.Profiles {
 		s.kept[signal] = append(s.kept[signal], p)
 	}
+	s.live = w.Live
 	return nil
 }
 

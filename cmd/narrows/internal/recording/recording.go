@@ -120,6 +120,9 @@ func (r *Recording) window(ctx context.Context, window collector.Window) error {
 		}
 		r.summary.named(symbols)
 	}
+	if err := r.nameLive(ctx, window); err != nil {
+		return err
+	}
 	r.summary.window(window)
 	if p := window.Profiles[collector.Alloc]; p != nil {
 		if err := r.summary.memory.Add(p); err != nil {

@@ -19,11 +19,12 @@ type SessionSink struct {
 	writer *session.Writer
 	waits  *waits.Tally
 	places *waits.Places
+	live   *collector.LiveSites // of the last window
 }
 
 // NewSessionSink begins without a window.
 func NewSessionSink(writer *session.Writer) *SessionSink {
-	return &SessionSink{writer, waits.NewTally(), waits.NewPlaces()}
+	return &SessionSink{writer: writer, waits: waits.NewTally(), places: waits.NewPlaces()}
 }
 
 // Window writes one window's profiles. Before that, waits of threads with nothing to do are
@@ -37,12 +38,13 @@ func (s *SessionSink) Window(ctx context.Context, w collector.Window) error {
 		}
 	}
 	s.waits.Add(seen)
+	s.live = w.Live
 	return nil
 }
 
-// Finish writes what the windows say of waits, and finishes the session.
+// Finish writes what the windows say of waits and of memory, and finishes the session.
 func (s *SessionSink) Finish(ctx context.Context, outcome session.Outcome, summary session.Summary) error {
-	err := s.writeWaits()
+	err := errors.Join(s.writeWaits(), s.writeMemory(summary.Memory))
 	if err != nil && outcome.Status == session.Complete {
 		outcome = session.Outcome{Status: session.Failed, Reason: err.Error()}
 	}
@@ -54,7 +56,12 @@ func (s *SessionSink) writeWaits() error {
 	if err != nil {
 		return err
 	}
-	file, err := s.writer.Create(waits.FileName)
+	return s.write(waits.FileName, data)
+}
+
+// write makes a file of the session.
+func (s *SessionSink) write(name string, data []byte) error {
+	file, err := s.writer.Create(name)
 	if err != nil {
 		return err
 	}
