@@ -36,8 +36,10 @@ type Omitted struct {
 
 // LivePlace is what lives of what one stack of a process allocated.
 type LivePlace struct {
-	Verdict   Verdict                `json:"verdict"`
-	Why       string                 `json:"why"`
+	Verdict Verdict `json:"verdict"`
+	Why     string  `json:"why"`
+	// Function is the program's own function that the memory is for.
+	Function  string                 `json:"function"`
 	PID       uint32                 `json:"pid"`
 	Process   string                 `json:"process"`
 	Service   string                 `json:"service"`
@@ -85,8 +87,11 @@ const shownReadings = 16
 // Judge makes a document of sites.
 func Judge(meanBytes int64, sites []Site) *Document {
 	d := &Document{SchemaVersion: SchemaVersion, MeanBytes: meanBytes, Sites: []LivePlace{}}
+	lexicon := NewLexicon()
 	for _, s := range Merge(sites) {
-		d.Sites = append(d.Sites, s.judged())
+		p := s.judged()
+		p.Function = lexicon.Owner(s.Functions)
+		d.Sites = append(d.Sites, p)
 	}
 	rank := map[Verdict]int{Leak: 0, Growing: 1, Steady: 2, Unknown: 2}
 	slices.SortStableFunc(d.Sites, func(a, b LivePlace) int {
@@ -164,6 +169,15 @@ func (d *Document) Encode() ([]byte, error) {
 		return nil, fmt.Errorf("encoding %s: %w", FileName, err)
 	}
 	return append(data, '\n'), nil
+}
+
+// Read reads a session's document; the error wraps fs.ErrNotExist if it has none.
+func Read(s *session.Session) (*Document, error) {
+	data, err := s.ReadFile(FileName)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", FileName, err)
+	}
+	return Decode(data)
 }
 
 // Decode reads a document.

@@ -33,7 +33,7 @@
 //	memory     the CPU time of allocators, garbage collectors, page faults and mappings, by the
 //	           innermost function of the program that it is spent for
 //
-// CPU time of memory is that of stacks with such a function (memorywork.go), and is not counted
+// CPU time of memory is that of stacks with such a function (memory.Work), and is not counted
 // again with the function that is innermost. A garbage collector's own threads do not say for
 // whom they work: where allocations were recorded, their time is shared out by the bytes that
 // functions allocated, which is what makes collections due; else it is a place of its own. The

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/analysis/memory"
 )
 
 // maxMemorySites bounds the functions of which is known what memory they took.
@@ -18,7 +20,7 @@ const garbageCollector = "[garbage collector]"
 // memoryPlace is a function of the program that CPU time is spent for on memory.
 type memoryPlace struct {
 	place
-	parts map[string]int64 // what on; see memorywork.go
+	parts map[string]int64 // what on; see memory.Work
 }
 
 func newMemoryPlace() *memoryPlace { return &memoryPlace{*newPlace(), map[string]int64{}} }
@@ -37,7 +39,7 @@ func (t *Tally) addMemory(g *group, innermost *place, stack []uint32, phase stri
 		kinds = append(kinds, t.kinds[id])
 	}
 	t.scratch = kinds
-	doing, site, ok := memoryWork(kinds)
+	doing, site, ok := memory.Work(kinds)
 	if !ok {
 		return
 	}
@@ -49,7 +51,7 @@ func (t *Tally) addMemory(g *group, innermost *place, stack []uint32, phase stri
 			p = newMemoryPlace()
 			g.memory[id] = p
 		}
-	case doing == collecting:
+	case doing == memory.Collecting:
 		if g.collected == nil {
 			g.collected = newMemoryPlace()
 		}
@@ -116,7 +118,7 @@ func (t *Tally) addTaken(p *profile.Profile, types []string, add func(*profile.S
 func (t *Tally) takenBy(s *profile.Sample) (frame, bool) {
 	stack, _ := t.stack(s)
 	for _, id := range stack {
-		if t.kinds[id] == program {
+		if t.kinds[id] == memory.Program {
 			return t.frames[id], true
 		}
 	}
@@ -198,7 +200,7 @@ func (t *Tally) memoryEntry(key groupKey, site frame, p *memoryPlace, collected 
 	}
 	doing := maps.Clone(p.parts)
 	if collected.ns > 0 {
-		doing[collecting] += collected.ns
+		doing[memory.Collecting] += collected.ns
 	}
 	e = Entry{
 		Benchmark: key.benchmark, Service: key.service, Signal: Heap, Function: site.function, Binary: site.binary,
@@ -218,18 +220,18 @@ func (t *Tally) memoryEntry(key groupKey, site frame, p *memoryPlace, collected 
 
 // takes is what a place does that spends most on it.
 var takes = map[string]string{
-	allocating: "allocation", collecting: "garbage", faulting: "page faults", mapping: "mappings",
+	memory.Allocating: "allocation", memory.Collecting: "garbage", memory.Faulting: "page faults", memory.Mapping: "mappings",
 }
 
 // explainMemory says why a place takes time for its memory.
 func explainMemory(e *Entry, shared bool) (cause, because string) {
 	because = memoryParts(e.Held)
 	switch e.Held[0].What {
-	case collecting:
+	case memory.Collecting:
 		cause = "garbage collection"
-	case faulting:
+	case memory.Faulting:
 		cause = "touches memory that it does not have yet"
-	case mapping:
+	case memory.Mapping:
 		cause = "maps memory and gives it back"
 	default:
 		cause = "allocates"
@@ -265,7 +267,7 @@ func memoryParts(list []Part) string {
 }
 
 var spent = map[string]string{
-	allocating: "in the allocator", collecting: "in the garbage collector", faulting: "in page faults", mapping: "in system calls on mappings",
+	memory.Allocating: "in the allocator", memory.Collecting: "in the garbage collector", memory.Faulting: "in page faults", memory.Mapping: "in system calls on mappings",
 }
 
 func bytesText(n int64) string {

@@ -7,6 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/pprof/profile"
 	"pgregory.net/rapid"
+
+	"github.com/narrows-profiler/narrows/analysis/memory"
 )
 
 // taken makes profiles of allocations and of page faults.
@@ -82,7 +84,7 @@ func TestMemoryIsOfTheFunctionThatTakesIt(t *testing.T) {
 	if fill.Memory == nil || *fill.Memory != (Memory{AllocatedBytes: 3 << 30, AllocatedObjects: 300, LiveBytes: 1 << 20, Faults: 7, ResidentBytes: 28 << 10}) {
 		t.Errorf("taken by fill: %+v", fill.Memory)
 	}
-	want := []Part{{allocating, 2_800_000_000, 28.0 / 55}, {collecting, 1_700_000_000, 17.0 / 55}, {faulting, 1_000_000_000, 10.0 / 55}}
+	want := []Part{{memory.Allocating, 2_800_000_000, 28.0 / 55}, {memory.Collecting, 1_700_000_000, 17.0 / 55}, {memory.Faulting, 1_000_000_000, 10.0 / 55}}
 	if diff := cmp.Diff(want, fill.Held); diff != "" {
 		t.Errorf("what fill's time went to (-want +got):\n%s", diff)
 	}

@@ -6,8 +6,11 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/pprof/profile"
+
+	"github.com/narrows-profiler/narrows/analysis/memory"
 )
 
 // Tally adds up the CPU profiles of a recording's windows. The zero value is
@@ -16,16 +19,16 @@ import (
 type Tally struct {
 	ids     map[frame]uint32
 	frames  []frame
-	digests []digest    // by number of the frame
-	kinds   []frameKind // the same
-	byName  map[string]frameKind
+	digests []digest      // by number of the frame
+	kinds   []memory.Kind // the same
+	names   memory.Lexicon
 
 	groups  map[groupKey]*group
 	windows int
 	lost    map[string]int64 // nanoseconds by reason
 	waiting waiting
 	taken   map[memoryKey]*Memory
-	scratch []frameKind // of the stack in hand
+	scratch []memory.Kind // of the stack in hand
 	// all bounds every other sum.
 	all    weight
 	hashed []byte // what is being hashed
@@ -264,12 +267,12 @@ func (t *Tally) id(f frame) uint32 {
 		return id
 	}
 	if t.ids == nil {
-		t.ids, t.byName = make(map[frame]uint32), kindsByName()
+		t.ids, t.names = make(map[frame]uint32), memory.NewLexicon()
 	}
 	id := uint32(len(t.frames))
 	t.ids[f] = id
 	t.frames = append(t.frames, f)
 	t.digests = append(t.digests, hash([]byte(f.function+"\x00"+f.binary)))
-	t.kinds = append(t.kinds, kindOf(f, t.byName))
+	t.kinds = append(t.kinds, t.names.Kind(f.function, strings.HasPrefix(f.binary, "[kernel")))
 	return id
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/narrows-profiler/narrows/analysis/memory"
 	"github.com/narrows-profiler/narrows/analysis/rank"
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/workloads/metrics"
@@ -26,6 +27,8 @@ type Data struct {
 	Metrics []metrics.Document
 	// Ranking is nil for a session without a CPU profile.
 	Ranking *rank.Report
+	// Memory is which memory lived at the end, nil if that was not recorded.
+	Memory  *memory.Document
 	Listing session.Listing
 }
 
@@ -37,6 +40,9 @@ func Load(s *session.Session) (*Data, error) {
 		return nil, err
 	}
 	if d.Ranking, err = rank.Read(s); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if d.Memory, err = loadMemory(s); err != nil {
 		return nil, err
 	}
 	if d.Listing, err = s.Files(); err != nil {

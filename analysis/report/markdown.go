@@ -22,6 +22,7 @@ func Markdown(w io.Writer, d *Data) error {
 	m.baselines(d)
 	m.hotspots(d)
 	m.ranking(d)
+	m.memory(d)
 	m.calibration(d.Session)
 	m.accounting(d)
 	m.limitations(d)
@@ -285,7 +286,7 @@ func (m *document) entries(r *rank.Measured, s *rank.Service) {
 		m.waiting(&s.ByTime[i])
 	}
 	if i := slices.IndexFunc(s.ByTime, func(e rank.Entry) bool { return e.Signal == rank.Heap }); i >= 0 {
-		m.memory(&s.ByTime[i])
+		m.takesMemory(&s.ByTime[i])
 	}
 	var rest []string
 	for _, u := range s.Unranked {
@@ -307,8 +308,8 @@ func (m *document) waiting(e *rank.Entry) {
 	m.block("sh", []string{e.Evidence})
 }
 
-// memory shows the evidence of a place that takes memory.
-func (m *document) memory(e *rank.Entry) {
+// takesMemory shows the evidence of a place that takes memory.
+func (m *document) takesMemory(e *rank.Entry) {
 	if len(e.Stacks) > 0 {
 		m.paragraph("Of those that take memory the foremost is", code(e.Function), markup(fmt.Sprintf("with %s of CPU time. Its most frequent stack, %s of what was sampled below it, innermost function first:", cpuTime(e.NS), percent(e.Stacks[0].Share))))
 		m.block("text", slices.Clone(e.Stacks[0].Functions))

@@ -32,6 +32,8 @@ func (t *terminal) places(d *Data) {
 			if name := m.Services[j].Service; !slices.Contains(seen, name) {
 				seen = append(seen, name)
 				t.service(d.Ranking, name)
+				t.leaks(d.Memory, name)
+				t.line("")
 			}
 		}
 	}
@@ -64,7 +66,6 @@ func (t *terminal) service(r *rank.Report, name string) {
 	}
 	if len(entries) > 0 {
 		t.entries(r, entries, benchmarks > 1)
-		t.line("")
 		return
 	}
 	if len(top) > 0 {
@@ -79,7 +80,6 @@ func (t *terminal) service(r *rank.Report, name string) {
 	if len(top) > 0 {
 		t.foremost(&top[0])
 	}
-	t.line("")
 }
 
 // entries prints places that compute or wait, one line each, and why the first one is
@@ -149,8 +149,6 @@ func taken(m *rank.Memory) string {
 	}
 	return strings.Join(list, ", ")
 }
-
-func megabytes(bytes int64) string { return fmt.Sprintf("%.4g MB", float64(bytes)/1e6) }
 
 // elsewhere says what share a place has in other benchmarks.
 func elsewhere(b *rank.Bottleneck) string {

@@ -99,6 +99,9 @@ func try(ctx context.Context, c Config, s Subject) (Result, error) {
 		return result, fmt.Errorf("ranking: %w", err)
 	}
 	result.find(report)
+	if s.Signal == plant.Leak {
+		return result, result.leaks(ctx, c, faulty)
+	}
 	before, err := document(faulty, s.Benchmark)
 	if err != nil {
 		return result, fmt.Errorf("with the fault: %w", err)
@@ -117,7 +120,10 @@ func try(ctx context.Context, c Config, s Subject) (Result, error) {
 // profile runs the subject's benchmark once and opens the session it left.
 func (c Config) profile(ctx context.Context, s Subject, choice plant.Choice) (*session.Session, error) {
 	dir := filepath.Join(c.Dir, fmt.Sprintf("%s-%s", s.Service, strings.ReplaceAll(choice.String(), "=", "-")))
-	args := []string{"run", "--no-calibrate", "--benchmark", s.Benchmark, "--plant", s.Service + "=" + choice.String(), "--no-calibrate", "-o", dir}
+	args := []string{"run", "--no-calibrate", "--benchmark", s.Benchmark, "--plant", s.Service + "=" + choice.String(), "-o", dir}
+	if s.Signal == plant.Alloc || s.Signal == plant.Leak {
+		args = append(args, "--alloc")
+	}
 	if c.Iterations > 0 {
 		args = append(args, "--iterations", strconv.Itoa(c.Iterations))
 	}

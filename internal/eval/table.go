@@ -31,10 +31,18 @@ func WriteFaults(w io.Writer, subjects []Subject) error {
 	var b strings.Builder
 	fmt.Fprint(&b, "| service | fault | what is wrong | what the fix does | shows in | driven by |\n|---|---|---|---|---|---|\n")
 	for _, s := range subjects {
-		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s, `%s` |\n", s.Service, s.Name, s.Fault.Fault, s.Fix, s.Signal, s.Benchmark, s.Metric)
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s |\n", s.Service, s.Name, s.Fault.Fault, s.Fix, s.Signal, s.drivenBy())
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// drivenBy names the benchmark, and its metric that the fix improves.
+func (s Subject) drivenBy() string {
+	if s.Metric == "" {
+		return s.Benchmark
+	}
+	return fmt.Sprintf("%s, `%s`", s.Benchmark, s.Metric)
 }
 
 func (r *Result) place() string {
@@ -47,6 +55,9 @@ func (r *Result) place() string {
 func (r *Result) first() string {
 	if r.First == "" {
 		return "nothing"
+	}
+	if r.Signal == plant.Leak {
+		return fmt.Sprintf("`%s`, %s", path.Base(r.First), r.FirstWhat)
 	}
 	text := fmt.Sprintf("`%s` %.0f %%", path.Base(r.First), 100*r.FirstShare)
 	if r.FirstWhat != "" {

@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	if err != nil {
 		return err
 	}
-	if err := eval.WriteTable(out, results, plant.CPU, plant.Lock, plant.OffCPU, plant.Alloc); err != nil {
+	if err := eval.WriteTable(out, results, plant.CPU, plant.Lock, plant.OffCPU, plant.Alloc, plant.Leak); err != nil {
 		return err
 	}
 	if *page == "" {
@@ -130,5 +130,5 @@ A fault that shows in waits is found where its function waits or lets go what ot
 with the bounds that the intervals of the two leave. A fault that shows in a signal that is not recorded yet is listed all the same.
 
 `, machine)
-	return eval.WriteTable(f, results, plant.CPU, plant.Lock, plant.OffCPU, plant.Alloc)
+	return eval.WriteTable(f, results, plant.CPU, plant.Lock, plant.OffCPU, plant.Alloc, plant.Leak)
 }

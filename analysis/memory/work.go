@@ -1,4 +1,4 @@
-package rank
+package memory
 
 import (
 	"slices"
@@ -7,35 +7,39 @@ import (
 
 // What the CPU time of memory is spent on.
 const (
-	allocating = "allocating" // in an allocator: taking memory, clearing it, giving it back
-	collecting = "collecting" // in a garbage collector
-	faulting   = "faulting"   // in page faults
-	mapping    = "mapping"    // in system calls that map memory or give it back
+	Allocating = "allocating" // in an allocator: taking memory, clearing it, giving it back
+	Collecting = "collecting" // in a garbage collector
+	Faulting   = "faulting"   // in page faults
+	Mapping    = "mapping"    // in system calls that map memory or give it back
 )
 
-// frameKind is what a function has to do with memory.
-type frameKind uint8
+// Kind is what a function has to do with memory.
+type Kind uint8
 
 const (
-	program   frameKind = iota // nothing
-	language                   // a language's own code, which allocates for who called it
-	kernel                     // the kernel's
-	allocator                  // takes or gives back memory for who called it
-	collector                  // a garbage collector's own threads
-	assistant                  // a garbage collector's work that is left to who allocates
-	faulted                    // the entry of a page fault
-	mapped                     // a system call on mappings
+	Program   Kind = iota // nothing: it is the program's own
+	language              // a language's own code, which allocates for who called it
+	kernel                // the kernel's
+	allocator             // takes or gives back memory for who called it
+	collector             // a garbage collector's own threads
+	assistant             // a garbage collector's work that is left to who allocates
+	faulted               // the entry of a page fault
+	mapped                // a system call on mappings
 )
 
 // spentOn is what a stack with such a frame spends its time on; the innermost tells.
-var spentOn = map[frameKind]string{
-	allocator: allocating, collector: collecting, assistant: collecting, faulted: faulting, mapped: mapping,
+var spentOn = map[Kind]string{
+	allocator: Allocating, collector: Collecting, assistant: Collecting, faulted: Faulting, mapped: Mapping,
 }
 
-// kindsByName are functions of which the whole name tells.
-func kindsByName() map[string]frameKind {
-	kinds := map[string]frameKind{}
-	for kind, names := range map[frameKind]string{
+// Lexicon knows what functions have to do with memory, by their names: those of which the whole
+// name tells.
+type Lexicon map[string]Kind
+
+// NewLexicon makes one.
+func NewLexicon() Lexicon {
+	kinds := Lexicon{}
+	for kind, names := range map[Kind]string{
 		allocator: `malloc calloc realloc reallocarray free cfree memalign aligned_alloc posix_memalign valloc pvalloc
 			__libc_malloc __libc_calloc __libc_realloc __libc_free __libc_memalign _int_malloc _int_free _int_realloc malloc_consolidate
 			malloc_trim sdallocx mallocx rallocx xallocx dallocx tc_malloc tc_free tc_calloc tc_realloc tc_new tc_delete
@@ -59,7 +63,7 @@ func kindsByName() map[string]frameKind {
 // prefixes of the names of functions of each kind; the first that fits counts.
 var framePrefixes = []struct {
 	prefix string
-	kind   frameKind
+	kind   Kind
 }{
 	{"operator new", allocator}, {"operator delete", allocator}, {"je_", allocator}, {"mi_", allocator}, {"tcmalloc::", allocator},
 	{"runtime.gcAssistAlloc", assistant},
@@ -71,26 +75,26 @@ var framePrefixes = []struct {
 	{"__memset", language}, {"__memcpy", language}, {"__memmove", language}, {"__mempcpy", language},
 }
 
-// kindOf tells what a function has to do with memory; byName is kindsByName.
-func kindOf(f frame, byName map[string]frameKind) frameKind {
-	if kind, ok := byName[f.function]; ok {
+// Kind tells what a function has to do with memory; inKernel that it is the kernel's.
+func (l Lexicon) Kind(function string, inKernel bool) Kind {
+	if kind, ok := l[function]; ok {
 		return kind
 	}
-	if strings.HasPrefix(f.binary, "[kernel") {
+	if inKernel {
 		return kernel
 	}
 	for _, p := range framePrefixes {
-		if strings.HasPrefix(f.function, p.prefix) {
+		if strings.HasPrefix(function, p.prefix) {
 			return p.kind
 		}
 	}
-	return program
+	return Program
 }
 
-// memoryWork tells whether a stack, innermost function first, is one of memory: what it spends
+// Work tells whether a stack, innermost function first, is one of memory: what it spends
 // its time on, and the index of the function that it does so for; -1 if that is no function of
-// the program, as in a garbage collector's own threads.
-func memoryWork(stack []frameKind) (doing string, site int, ok bool) {
+// the Program, as in a garbage collector's own threads.
+func Work(stack []Kind) (doing string, site int, ok bool) {
 	outermost := -1
 	for i, kind := range stack {
 		if spentOn[kind] == "" {
@@ -105,17 +109,28 @@ func memoryWork(stack []frameKind) (doing string, site int, ok bool) {
 		return "", 0, false
 	}
 	if stack[outermost] == collector {
-		return collecting, -1, true
+		return Collecting, -1, true
 	}
 	if slices.Contains(stack[:outermost+1], assistant) {
-		doing = collecting
+		doing = Collecting
 	}
 	return doing, siteFrom(stack, outermost+1), true
 }
 
+// Owner is the innermost function of a stack that is the program's own, and not a language's or an
+// allocator's; the innermost of all if there is none.
+func (l Lexicon) Owner(functions []string) string {
+	for _, f := range functions {
+		if l.Kind(f, false) == Program {
+			return f
+		}
+	}
+	return append(functions, "")[0]
+}
+
 // siteFrom is the index of the first function of the program outwards from there, -1 if there is none.
-func siteFrom(stack []frameKind, from int) int {
-	if i := slices.Index(stack[from:], program); i >= 0 {
+func siteFrom(stack []Kind, from int) int {
+	if i := slices.Index(stack[from:], Program); i >= 0 {
 		return from + i
 	}
 	return -1

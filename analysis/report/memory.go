@@ -1,0 +1,97 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/narrows-profiler/narrows/analysis/memory"
+	"github.com/narrows-profiler/narrows/analysis/session"
+)
+
+// shownLive is how many places whose memory lives are in the report, shownLeaks how many that
+// leak are printed of a service.
+const (
+	shownLive  = 20
+	shownLeaks = 3
+)
+
+// loadMemory reads which memory lived at the end, nil if that was not recorded.
+func loadMemory(s *session.Session) (*memory.Document, error) {
+	d, err := memory.Read(s)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return d, err
+}
+
+// leaks prints which places of a service leak.
+func (t *terminal) leaks(d *memory.Document, service string) {
+	if d == nil {
+		return
+	}
+	shown := 0
+	for _, l := range d.Leaks() {
+		if l.Service != service {
+			continue
+		}
+		if shown++; shown > shownLeaks {
+			t.wrapped("     ", fmt.Sprintf("more leaks are in %s", memory.FileName))
+			return
+		}
+		t.wrapped("     ", "leak: "+leak(&l))
+	}
+}
+
+// leak says what a place leaks.
+func leak(l *memory.LivePlace) string {
+	text := fmt.Sprintf("%s: %s in %s live", brief(l.Function), estimate(l.Live), plural(l.Live.Objects, "block"))
+	if l.Growth != nil {
+		text += fmt.Sprintf(", %s more in the last %.3g s, as steadily at the end as before", megabytes(l.Growth.Bytes), l.Growth.Seconds)
+	}
+	return text
+}
+
+// estimate is a number of bytes, with its interval where chance had a part in it.
+func estimate(e session.MemoryEstimate) string {
+	if e.LowBytes == e.HighBytes {
+		return megabytes(e.Bytes)
+	}
+	return fmt.Sprintf("%s (%s to %s)", megabytes(e.Bytes), megabytes(e.LowBytes), megabytes(e.HighBytes))
+}
+
+func megabytes(bytes int64) string { return fmt.Sprintf("%.4g MB", float64(bytes)/1e6) }
+
+// memory shows which memory lived at the end, leaks first.
+func (m *document) memory(d *Data) {
+	if d.Memory == nil {
+		return
+	}
+	m.heading(2, "Memory that lived at the end")
+	if len(d.Memory.Sites) == 0 {
+		m.paragraph("None of what was allocated meanwhile.")
+		return
+	}
+	var rows [][]markup
+	for i := range d.Memory.Sites[:min(len(d.Memory.Sites), shownLive)] {
+		s := &d.Memory.Sites[i]
+		age := "unknown"
+		if s.Age != nil {
+			age = fmt.Sprintf("%.3g s, half of the bytes %.3g s", s.Age.OldestSeconds, s.Age.MedianSeconds)
+		}
+		rows = append(rows, []markup{code(s.Function), code(strings.Join(s.Functions[:min(len(s.Functions), 4)], " < ")), text(known(serviceOr(s))), text(estimate(s.Live)), markup(count(s.Live.Objects)),
+			text(string(s.Verdict) + ": " + s.Why), text(age)})
+	}
+	m.table([]markup{"Function", "Stack, innermost first", "Service, or process", ">Lives", ">Blocks", "Verdict", "Oldest block"}, rows)
+	if o := d.Memory.Omitted; o.Sites > 0 {
+		m.paragraph(text(fmt.Sprintf("%s more hold %s; see %s.", plural(int64(o.Sites), "place"), megabytes(o.Bytes), memory.FileName)))
+	}
+}
+
+func serviceOr(s *memory.LivePlace) string {
+	if s.Service != "" {
+		return s.Service
+	}
+	return fmt.Sprintf("%s (%d)", s.Process, s.PID)
+}
