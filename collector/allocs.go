@@ -23,6 +23,7 @@ type allocs struct {
 	reader  *liveReader
 	heaps   *goheap.Watcher // of Go programs
 	family  *golock.Family
+	cgroups *cgroupReader
 }
 
 // openAllocs makes ready to probe allocators. Allocations name stacks as waits do, and are
@@ -53,6 +54,7 @@ func (c *Collector) openAllocs(scanned []process.Scanned) {
 	for _, pid := range c.config.Selection.PIDs {
 		c.probeAllocs(uint32(pid))
 	}
+	c.allocs.cgroups = startCgroupReader(c.config.Selection.CgroupFolders, c.probeAllocs)
 }
 
 // probeAllocs has the allocators of a process and its descendants probed.
@@ -116,8 +118,9 @@ func (c *Collector) stopAllocs() error {
 	if c.allocs == nil {
 		return nil
 	}
+	err := c.allocs.cgroups.end()
 	c.allocs.heaps.Stop()
-	err := errors.Join(c.allocs.reader.end(), c.allocs.watcher.Stop())
+	err = errors.Join(err, c.allocs.reader.end(), c.allocs.watcher.Stop())
 	live, liveErr := c.allocs.readLive()
 	c.queue.Push(accounting.Monotonic(), live)
 	return errors.Join(err, liveErr)
@@ -127,8 +130,9 @@ func (a *allocs) close() error {
 	if a == nil {
 		return nil
 	}
+	err := a.cgroups.end()
 	a.heaps.Stop()
-	return errors.Join(a.reader.end(), a.watcher.Close())
+	return errors.Join(err, a.reader.end(), a.watcher.Close())
 }
 
 // reportAllocs adds how the recording of allocations went.
@@ -186,16 +190,14 @@ func (h *heap) begin() {
 		&profile.ValueType{Type: "inuse_objects", Unit: "count"}, &profile.ValueType{Type: "inuse_space", Unit: "bytes"})
 }
 
-// allocated adds an allocation to the window, for all that it stands for.
+// allocated adds an allocation to the window, for all that it stands for. Its process was asked
+// for, or it would not have probes.
 func (r *replayer) allocated(e alloc.Event) {
 	h := r.heap
 	if r.opened == nil {
 		return
 	}
 	p := r.table.Process(e.Thread.Identity, e.Time)
-	if !r.selection.All && !p.Selected && !r.cgroups[e.Thread.Cgroup] {
-		return
-	}
 	if stack, ok := r.offCPU.stacks.Get(e.Stack); ok {
 		h.stacks.Put(e.Stack, stack)
 	}

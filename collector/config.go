@@ -30,8 +30,8 @@ type Config struct {
 	// of it: where goroutines wait is learnt from probes in the processes that are
 	// selected or services. 0 is the default of 10 %, below 0 there are no probes.
 	MaxSlowdown float64
-	// AllocMean records where the processes that are selected allocate memory, and what of it
-	// they do not free: an allocation for each so many bytes on average, each one if it is 1.
+	// AllocMean records where the processes that are selected, or services, allocate memory, and
+	// what of it they do not free: an allocation for each so many bytes on average, each one if it is 1.
 	// 0 does not. It takes Waits, with which it shares how stacks are kept.
 	AllocMean uint64
 	// Announce is told what probes will cost a process before they have cost it much; nil if
@@ -49,6 +49,9 @@ type Selection struct {
 	PIDs []int
 	// Cgroups keeps what runs in these cgroups, by their id in the v2 hierarchy.
 	Cgroups []uint64
+	// CgroupFolders are their folders, by which the processes are found that allocations are
+	// recorded of.
+	CgroupFolders []string
 }
 
 // Limits of a configuration. Above maxFrequency the timer interrupts alone take a

@@ -12,7 +12,7 @@ import (
 
 // allocFlags say whether allocations are recorded.
 type allocFlags struct {
-	Alloc     bool   `help:"Record where the processes of -p or COMMAND allocate memory by malloc and its kin (glibc, musl, jemalloc, tcmalloc, static programs with symbols), and what they never free: alloc.pb.gz. Of Go programs the heap profile that they keep is read. Probes slow them down within --max-slowdown."`
+	Alloc     bool   `help:"Record where the processes that are named (-p, --cgroup, COMMAND; the services of run) allocate memory by malloc and its kin (glibc, musl, jemalloc, tcmalloc, static programs with symbols), and what of it leaks: alloc.pb.gz, memory.json. Of Go programs the heap profile that they keep is read. Probes slow them down within --max-slowdown."`
 	AllocRate uint64 `default:"524288" placeholder:"BYTES" help:"Record an allocation for each so many bytes, on average; 1: every one."`
 }
 
@@ -24,23 +24,31 @@ func (f allocFlags) mean() uint64 {
 	return f.AllocRate
 }
 
+// valid refuses what goes not together with allocations.
+func (f allocFlags) valid(waits bool, slowdown float64) error {
+	switch {
+	case f.AllocRate < 1 || f.AllocRate > alloc.MaxMean:
+		return fmt.Errorf("an allocation for each %d bytes: use --alloc-rate 1 to %d", f.AllocRate, uint64(alloc.MaxMean))
+	case !f.Alloc:
+		return nil
+	case !waits:
+		return errors.New("--alloc takes stacks as waits do: leave --no-waits out")
+	case slowdown == 0:
+		return errors.New("--alloc needs probes, which --max-slowdown 0 does not allow")
+	}
+	return nil
+}
+
 // validAllocs refuses what goes not together with allocations.
 func (c *recordCommand) validAllocs() error {
 	switch {
-	case c.AllocRate < 1 || c.AllocRate > alloc.MaxMean:
-		return fmt.Errorf("an allocation for each %d bytes: use --alloc-rate 1 to %d", c.AllocRate, uint64(alloc.MaxMean))
 	case !c.Alloc:
-		return nil
-	case len(c.PID) == 0 && len(c.Command) == 0:
-		return errors.New("--alloc puts probes into programs: say into which, by -p PID or a COMMAND after --")
-	case !c.Waits:
-		return errors.New("--alloc takes stacks as waits do: leave --no-waits out")
-	case c.MaxSlowdown == 0:
-		return errors.New("--alloc needs probes, which --max-slowdown 0 does not allow")
+	case len(c.PID) == 0 && len(c.Cgroup) == 0 && len(c.Command) == 0:
+		return errors.New("--alloc puts probes into programs: say into which, by -p PID, --cgroup PATH or a COMMAND after --")
 	case recording.IsFile(c.Output):
 		return errors.New("--alloc makes a profile of its own: name a folder with -o")
 	}
-	return nil
+	return c.allocFlags.valid(c.Waits, c.MaxSlowdown)
 }
 
 // leaksOf says which places leak in a session; nothing if it has no allocations.

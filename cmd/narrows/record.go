@@ -119,6 +119,11 @@ func (c *recordCommand) config() (collector.Config, error) {
 			return config, advisedError{err, "name a folder of the cgroup v2 hierarchy, such as systemd-cgls shows them"}
 		}
 		config.Selection.Cgroups = append(config.Selection.Cgroups, ids...)
+		folder, err := cgroup.Folder(path)
+		if err != nil {
+			return config, err
+		}
+		config.Selection.CgroupFolders = append(config.Selection.CgroupFolders, folder)
 	}
 	config.Selection.All = len(c.PID) == 0 && len(c.Cgroup) == 0 && len(c.Command) == 0
 	if len(c.Command) > 0 {

@@ -33,6 +33,7 @@ type runCommand struct {
 	Faults    bool          `default:"true" negatable:"" help:"Record which code makes memory resident as well."`
 	Calibrate bool          `default:"true" negatable:"" help:"First record for some seconds what is known already, and keep how far off that was."`
 	JSON      bool          `name:"json" help:"Print the ranking as JSON."`
+	allocFlags
 	benchmarkFlags
 	cacheFlags
 	probeFlags
@@ -61,7 +62,7 @@ func (c *runCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	config := collector.Config{Frequency: c.Frequency, Window: c.Window, Waits: c.Waits, Faults: c.Faults, MaxSlowdown: c.share(), Selection: collector.Selection{All: true}}
+	config := collector.Config{Frequency: c.Frequency, Window: c.Window, Waits: c.Waits, Faults: c.Faults, MaxSlowdown: c.share(), AllocMean: c.mean(), Selection: collector.Selection{All: true}}
 	writer, err := newSession(c.Output, config)
 	if err != nil {
 		return err
@@ -81,7 +82,7 @@ func (c *runCommand) Run(ctx context.Context, s streams) error {
 
 // Validate refuses what makes no sense before anything is touched.
 func (c *runCommand) Validate() error {
-	return errors.Join(validRecording(c.Frequency, c.Window), c.benchmarkFlags.Validate(), c.probeFlags.validate())
+	return errors.Join(validRecording(c.Frequency, c.Window), c.benchmarkFlags.Validate(), c.probeFlags.validate(), c.allocFlags.valid(c.Waits, c.MaxSlowdown))
 }
 
 // calibration lets the profiler measure what is known, as far as that is wanted. Only
@@ -158,6 +159,9 @@ func (c *runCommand) conclude(s streams, dir string) error {
 	}
 	if err := report.Terminal(s.out, data, colourful(s.out)); err != nil {
 		return err
+	}
+	if leaks := leaksOf(sess.Summary, dir); leaks != "" {
+		fmt.Fprint(s.out, "\n", leaks)
 	}
 	if len(sess.Profiles) == 0 {
 		fmt.Fprintf(s.out, "\nwritten to  %s\n", dir)

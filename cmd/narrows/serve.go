@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -18,6 +19,13 @@ type serveCommand struct {
 	Sigmalang  serveSigmalangCommand  `cmd:"" help:"Text compression: a codebook of glyphs in front of Zstandard, over HTTP or as a tool."`
 	Sigmavault serveSigmavaultCommand `cmd:"" help:"Encrypted storage of reusable semantic units: a durable store behind a small HTTP interface, or seen as a directory of files."`
 	Agents     serveAgentsCommand     `cmd:"" help:"Agent collective: a router with a bounded queue and workers that answer tasks over HTTP."`
+}
+
+// AfterApply runs before any service does. Go keeps the heap profile that record --alloc reads
+// only in programs that can ask for it, as most servers can.
+func (serveCommand) AfterApply() error {
+	runtime.MemProfile(nil, false)
+	return nil
 }
 
 type serveRyotCommand struct {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -18,26 +19,14 @@ import (
 // as the kernel numbers them: the inode numbers of their folders. The path is the
 // folder's, or relative to where the hierarchy is mounted.
 func IDs(path string) ([]uint64, error) {
-	root, err := Root()
+	folder, err := Folder(path)
 	if err != nil {
 		return nil, err
 	}
-	folder := path
-	if !strings.HasPrefix(filepath.Clean(path)+"/", root+"/") {
-		folder = filepath.Join(root, path)
-	}
 	var ids []uint64
-	err = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		switch {
-		case errors.Is(err, fs.ErrNotExist) && path != folder:
-			return nil // it was removed meanwhile
-		case err != nil:
-			return err
-		case !entry.IsDir():
-			return nil
-		}
+	err = each(folder, func(folder string) error {
 		var stat syscall.Stat_t
-		if err := syscall.Stat(path, &stat); err != nil {
+		if err := syscall.Stat(folder, &stat); err != nil {
 			return err
 		}
 		ids = append(ids, stat.Ino)
@@ -47,6 +36,55 @@ func IDs(path string) ([]uint64, error) {
 		return nil, fmt.Errorf("reading the cgroup %s: %w", path, err)
 	}
 	return ids, nil
+}
+
+// Folder is that of a cgroup, whose path may be relative to where the hierarchy is mounted.
+func Folder(path string) (string, error) {
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	if strings.HasPrefix(filepath.Clean(path)+"/", root+"/") {
+		return filepath.Clean(path), nil
+	}
+	return filepath.Join(root, path), nil
+}
+
+// Processes are those that are in the cgroup of a folder now, and in those beneath it, as this
+// PID namespace numbers them.
+func Processes(folder string) ([]uint32, error) {
+	var pids []uint32
+	err := each(folder, func(folder string) error {
+		// Of cgroups whose threads are in several, the first one above them lists the process.
+		list, err := os.ReadFile(filepath.Join(folder, "cgroup.procs"))
+		if err != nil && !errors.Is(err, syscall.EOPNOTSUPP) {
+			return err
+		}
+		for _, word := range strings.Fields(string(list)) {
+			// 0 is a process that this PID namespace cannot see.
+			if pid, err := strconv.ParseUint(word, 10, 32); err == nil && pid != 0 {
+				pids = append(pids, uint32(pid))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return pids, fmt.Errorf("reading which processes are in the cgroup %s: %w", folder, err)
+	}
+	return pids, nil
+}
+
+// each visits the folder and those beneath it. What was removed meanwhile is left out.
+func each(folder string, visit func(folder string) error) error {
+	return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			err = visit(path)
+		}
+		if path != folder && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV)) {
+			return nil
+		}
+		return err
+	})
 }
 
 // Root is where the v2 hierarchy is mounted, which is not the same everywhere.
