@@ -69,9 +69,5 @@ func readMemory(dir string) (*memory.Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := sess.ReadFile(memory.FileName)
-	if err != nil {
-		return nil, err
-	}
-	return memory.Decode(data)
+	return memory.Read(sess)
 }

@@ -160,9 +160,6 @@ func (c *runCommand) conclude(s streams, dir string) error {
 	if err := report.Terminal(s.out, data, colourful(s.out)); err != nil {
 		return err
 	}
-	if leaks := leaksOf(sess.Summary, dir); leaks != "" {
-		fmt.Fprint(s.out, "\n", leaks)
-	}
 	if len(sess.Profiles) == 0 {
 		fmt.Fprintf(s.out, "\nwritten to  %s\n", dir)
 		return flameErr

@@ -65,6 +65,9 @@ type Result struct {
 	Err                           error
 }
 
+// leakIterations are the fewest requests that a leak is looked for in.
+const leakIterations = 2000
+
 // ranked is how many places of a service are looked at.
 const ranked = 20
 
@@ -124,8 +127,12 @@ func (c Config) profile(ctx context.Context, s Subject, choice plant.Choice) (*s
 	if s.Signal == plant.Alloc || s.Signal == plant.Leak {
 		args = append(args, "--alloc")
 	}
-	if c.Iterations > 0 {
-		args = append(args, "--iterations", strconv.Itoa(c.Iterations))
+	iterations := c.Iterations
+	if s.Signal == plant.Leak { // what grows shows with time
+		iterations = max(iterations, leakIterations)
+	}
+	if iterations > 0 {
+		args = append(args, "--iterations", strconv.Itoa(iterations))
 	}
 	cmd := exec.CommandContext(ctx, c.Binary, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that it ends its services

@@ -1,5 +1,8 @@
 package knowledge
 
+// boxed is how many candidates are aligned so, the best by BM25.
+const boxed = 48
+
 // cell is a place in the matrix of an alignment, boxed: an object that the garbage collector
 // looks at by itself.
 type cell struct {

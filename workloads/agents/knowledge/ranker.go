@@ -29,8 +29,8 @@ type Options struct {
 	// Scan looks for each term in each passage instead of in the inverted index:
 	// a planted fault. The result is the same.
 	Scan bool
-	// Boxed aligns in matrices of objects on the heap, each kept whole for as long as the
-	// search goes on: a planted fault. The result is the same.
+	// Boxed aligns the best candidates in matrices of objects on the heap, each kept whole for as
+	// long as the search goes on: a planted fault. The result is the same.
 	Boxed bool
 	// Trace, if set, is called with every passage that has a term of a query, and its
 	// BM25 score.
@@ -84,13 +84,15 @@ func (r *Ranker) RankPassages(ctx context.Context, q Query) ([]Hit, error) {
 	} else {
 		r.scorePostings()
 	}
-	hits, align := r.candidates(q.Domain), r.alignTerms
-	if r.options.Boxed {
-		align, r.rows = r.alignBoxed, nil
-	}
+	hits := r.candidates(q.Domain)
+	r.rows = nil
 	for i := range hits {
 		if i%patience == 0 && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
+		}
+		align := r.alignTerms
+		if r.options.Boxed && i < boxed {
+			align = r.alignBoxed
 		}
 		hits[i].Score += alignment * float64(align(q.Terms, r.index.passages[hits[i].Passage].terms))
 	}

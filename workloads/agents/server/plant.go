@@ -48,7 +48,7 @@ func Faults() []plant.Fault {
 		{
 			Name: boxedMatrix, Place: "knowledge.boxRow", Signal: plant.Alloc,
 			Benchmark: "AgentTaskLatencyBenchmark", Metric: "task_p50_ms",
-			Fault: "Each passage is compared with a task in a matrix of objects on the heap, which the garbage collector looks at one by one; a search keeps the matrices of all passages until it ends.",
+			Fault: "The 48 passages that fit a task best are compared with it in matrices of objects on the heap, which the garbage collector looks at one by one; a search keeps all of them until it ends.",
 			Fix:   "One row of plain numbers serves all searches of a worker.",
 		},
 		{
