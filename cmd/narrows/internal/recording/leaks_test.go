@@ -159,6 +159,9 @@ func verdicts(d *memory.Document) map[memory.Verdict]int {
 // is told, to the size classes of Go's allocator.
 func TestGoLeak(t *testing.T) {
 	requireRoot(t)
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("needs a Go toolchain: ", err)
+	}
 	path := filepath.Join(t.TempDir(), "goleak")
 	build := exec.Command("go", "build", "-o", path, ".")
 	build.Dir = filepath.Join("testdata", "goleak")
