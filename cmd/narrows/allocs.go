@@ -12,7 +12,7 @@ import (
 
 // allocFlags say whether allocations are recorded.
 type allocFlags struct {
-	Alloc     bool   `help:"Record where the processes that are named (-p, --cgroup, COMMAND; the services of run) allocate memory by malloc and its kin (glibc, musl, jemalloc, tcmalloc, static programs with symbols), and what of it leaks: alloc.pb.gz, memory.json. Of Go programs the heap profile that they keep is read. Probes slow them down within --max-slowdown."`
+	Alloc     bool   `help:"Record where the processes that are named (-p, --cgroup, COMMAND; the services of run) allocate memory by malloc and its kin (glibc, musl, jemalloc, tcmalloc, mimalloc, static programs with symbols), and what of it leaks: alloc.pb.gz, memory.json. Of Go programs the heap profile that they keep is read. Probes slow them down within --max-slowdown."`
 	AllocRate uint64 `default:"524288" placeholder:"BYTES" help:"Record an allocation for each so many bytes, on average; 1: every one."`
 }
 

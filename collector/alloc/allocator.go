@@ -150,10 +150,7 @@ func (a *allocator) role(name string, to leads) (function bpf.AllocAllocFunction
 
 // probe chooses the byte of a function.
 func (a *allocator) probe(s site, code []byte) error {
-	look := probesite.Function{Code: code, Keep: kept[runtime.GOARCH], EveryCall: true}
-	if s.frees() {
-		look.Keep, look.EveryCall = keptToFree[runtime.GOARCH], false // nobody misses free(NULL)
-	}
+	look := probesite.Function{Code: code, Keep: kept(runtime.GOARCH, s.function), EveryCall: !s.frees()} // nobody misses free(NULL)
 	var err error
 	if s.where, err = probesite.Choose(runtime.GOARCH, look); err != nil {
 		return fmt.Errorf("probing %s: %w", s.name, err)

@@ -49,15 +49,34 @@ var functions = map[string]bpf.AllocAllocFunction{
 // required are those that make a file an allocator.
 var required = []string{"malloc", "free"}
 
-// kept are the registers that a probe needs as the caller left them: three arguments, and
-// what says where the function returns to.
-var kept = map[string][]string{
-	"amd64": {"rdi", "rsi", "rdx", "rsp"},
-	"arm64": {"x0", "x1", "x2", "x30", "sp"},
+// arguments are the registers of the first three.
+var arguments = map[string][3]string{"amd64": {"rdi", "rsi", "rdx"}, "arm64": {"x0", "x1", "x2"}}
+
+// returns are the registers that say where a function returns to.
+var returns = map[string][]string{"amd64": {"rsp"}, "arm64": {"x30", "sp"}}
+
+// uses are the arguments that are looked at, by how a function takes what it is asked for.
+var uses = map[bpf.AllocAllocFunction][]int{
+	bpf.AllocAllocFunctionALLOC_MALLOC:            {0},
+	bpf.AllocAllocFunctionALLOC_CALLOC:            {0, 1},
+	bpf.AllocAllocFunctionALLOC_REALLOC:           {0, 1},
+	bpf.AllocAllocFunctionALLOC_REALLOC_OR_MALLOC: {0, 1},
+	bpf.AllocAllocFunctionALLOC_ALIGNED:           {1},
+	bpf.AllocAllocFunctionALLOC_POSIX_MEMALIGN:    {0, 2},
+	bpf.AllocAllocFunctionALLOC_FREE:              {0},
 }
 
-// keptToFree are those at a function that frees.
-var keptToFree = map[string][]string{"amd64": {"rdi"}, "arm64": {"x0"}}
+// kept are the registers that a probe at a function needs as the caller left them.
+func kept(architecture string, f bpf.AllocAllocFunction) []string {
+	var registers []string
+	for _, i := range uses[f] {
+		registers = append(registers, arguments[architecture][i])
+	}
+	if f != bpf.AllocAllocFunctionALLOC_FREE { // nobody asks where that returns to
+		registers = append(registers, returns[architecture]...)
+	}
+	return registers
+}
 
 // site is where one function has its probe.
 type site struct {

@@ -178,6 +178,7 @@ func byWay(p *profile.Profile) map[string]allocated {
 const (
 	jemalloc = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 	tcmalloc = "/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4"
+	mimalloc = "/usr/lib/x86_64-linux-gnu/libmimalloc.so"
 )
 
 // TestAllocs takes every allocation of programs with several allocators.
@@ -195,6 +196,7 @@ func TestAllocs(t *testing.T) {
 		{"static musl", "musl-gcc", "", []string{"-static"}},
 		{"jemalloc", "g++", jemalloc, cpp},
 		{"tcmalloc", "g++", tcmalloc, cpp},
+		{"mimalloc", "g++", mimalloc, cpp},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if _, err := os.Stat(test.preload); test.preload != "" && err != nil {
