@@ -4,53 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
-	"unsafe"
 
 	"github.com/cilium/ebpf/link"
-	"golang.org/x/sys/unix"
 
 	"github.com/narrows-profiler/narrows/collector/process"
+	"github.com/narrows-profiler/narrows/collector/uprobesession"
 )
-
-// sessionLink is a link that the library cannot make yet: uprobe_multi with a program of
-// the kind uprobe.session. It goes when it is closed, or this process ends.
-type sessionLink int
-
-// Close takes the probes away.
-func (l sessionLink) Close() error { return unix.Close(int(l)) }
-
-// linkCreate is what bpf(2) takes for such a link: link_create of union bpf_attr.
-type linkCreate struct {
-	program, target, attachType, flags uint32
-	path, offsets, counters, cookies   uint64
-	count, multiFlags, pid, padding    uint32
-}
-
-const attachUprobeSession = 57 // BPF_TRACE_UPROBE_SESSION
-
-// attachSession puts a program at offsets of a file, in one process.
-func attachSession(program int, path string, pid uint32, offsets, cookies []uint64) (sessionLink, error) {
-	name, err := unix.BytePtrFromString(path)
-	if err != nil {
-		return -1, err
-	}
-	create := linkCreate{
-		program: uint32(program), attachType: attachUprobeSession, path: address(name),
-		offsets: address(&offsets[0]), cookies: address(&cookies[0]), count: uint32(len(offsets)), pid: pid,
-	}
-	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_LINK_CREATE, uintptr(unsafe.Pointer(&create)), unsafe.Sizeof(create))
-	runtime.KeepAlive(name)
-	runtime.KeepAlive(offsets)
-	runtime.KeepAlive(cookies)
-	if errno != 0 {
-		return -1, fmt.Errorf("linking a uprobe session: %w", errno)
-	}
-	return sessionLink(fd), nil
-}
-
-func address[T any](p *T) uint64 { return uint64(uintptr(unsafe.Pointer(p))) }
 
 // mappedPath is a path of the very file that a process has mapped, which a container may
 // have another copy of.
@@ -75,7 +35,7 @@ func (w *Watcher) attach(t *Target, a *allocator, m process.Mapping) error {
 					offsets, cookies = append(offsets, s.offset), append(cookies, cookie(s))
 				}
 			}
-			attached, err := attachSession(w.session.FD(), path, t.PID, offsets, cookies)
+			attached, err := uprobesession.Attach(w.session.FD(), path, t.PID, offsets, cookies)
 			if err != nil {
 				return err
 			}

@@ -6,9 +6,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -23,6 +25,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/alloc"
 	"github.com/narrows-profiler/narrows/collector/core"
 	"github.com/narrows-profiler/narrows/collector/process"
+	"github.com/narrows-profiler/narrows/collector/uprobesession"
 	"github.com/narrows-profiler/narrows/collector/wait"
 )
 
@@ -62,9 +65,10 @@ func (b *bench) allocs(ctx context.Context) (err error) {
 	}
 	conditions := []condition{
 		{"bare", bareTimes, func() (func() error, error) { return func() error { return nil }, nil }},
-		{"with empty programs at malloc, its return and free", probedTimes, func() (func() error, error) { return emptyProbes(pid) }},
+		{"with empty programs at malloc and free, as Narrows attaches its own", probedTimes, func() (func() error, error) { return emptySessions(pid) }},
 		{"with Narrows, an allocation for each 512 KB", probedTimes, func() (func() error, error) { return watchAllocs(pid, 512<<10) }},
 		{"with Narrows, every allocation with its stack", probedTimes, func() (func() error, error) { return watchAllocs(pid, 1) }},
+		{"with empty programs at malloc, its return and free, by perf events", probedTimes, func() (func() error, error) { return emptyProbes(pid) }},
 	}
 	for _, peer := range allocPeers(pid) {
 		if path, err := exec.LookPath(peer.command[0]); err != nil {
@@ -145,6 +149,33 @@ func emptyProbes(pid int) (end func() error, err error) {
 		return end, nil
 	}
 	return end, errors.New("the target has no allocator")
+}
+
+// emptySessions puts a program that does nothing at the places where Narrows has its own, by the same
+// kind of hook. It does not run at returns, as that of Narrows does not for what is not taken.
+func emptySessions(pid int) (end func() error, err error) {
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.Kprobe, AttachType: uprobesession.AttachType, License: "Dual BSD/GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()},
+	})
+	if err != nil {
+		return nil, err
+	}
+	binaries := process.NewBinaries()
+	defer func() { err = errors.Join(err, binaries.Close()) }()
+	scanned, _ := process.ScanOne(uint32(pid), binaries)
+	for _, m := range scanned.Mappings {
+		places, err := alloc.Places(m.Binary)
+		if err != nil {
+			continue // no allocator
+		}
+		offsets := slices.Sorted(maps.Values(places))
+		attached, err := uprobesession.Attach(program.FD(), m.Binary.Path, uint32(pid), offsets, make([]uint64, len(offsets)))
+		if err != nil {
+			return program.Close, err
+		}
+		return func() error { return errors.Join(attached.Close(), program.Close()) }, nil
+	}
+	return program.Close, errors.New("the target has no allocator")
 }
 
 // watchAllocs watches the process as a recording does.
