@@ -91,7 +91,14 @@ func startTarget(t *testing.T, source string, arguments ...string) *target {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	p := &target{cmd: exec.Command(path, arguments...)}
+	return begin(t, exec.Command(path, arguments...))
+}
+
+// begin starts a program, and waits until it is ready.
+func begin(t *testing.T, cmd *exec.Cmd) *target {
+	t.Helper()
+	p := &target{cmd: cmd}
+	var err error
 	if p.input, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -155,6 +162,9 @@ func (w watch) attach(t *testing.T, p *target) Target {
 	w.Attach(uint32(p.cmd.Process.Pid), scanned.Mappings)
 	for range 200 {
 		for _, target := range w.Targets() {
+			if target.Probed && attachedLinks(t, programsOf(t, w)) == 0 {
+				t.Error("the kernel lists no link of the probes")
+			}
 			if target.Probed || target.Detached != nil {
 				return target
 			}
