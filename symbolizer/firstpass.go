@@ -57,24 +57,12 @@ func (s *Symbolizer) firstPass(ctx context.Context, l *lookup, r binaryResolver,
 
 // name goes through the ranges in which there are places, or all, and names the places.
 func (p *firstPass) name(ctx context.Context, table *debuginfo.Table, whole bool) error {
-	ranges := table.Ranges()
-	if !whole {
-		ranges = table.RangesOf(func(low, high uint64) bool {
-			from, to := p.within(low, high)
-			return from < to
-		})
+	named := p.ranges
+	if whole && table.Plain() {
+		named = p.plainRanges
 	}
-	count := 0
-	for r, err := range ranges {
-		if count++; count%4096 == 0 && err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return err
-		}
-		if err := p.give(r, whole); err != nil {
-			return err
-		}
+	if err := named(ctx, table, whole); err != nil {
+		return err
 	}
 	for i := range p.places {
 		place := &p.places[i]
@@ -93,16 +81,64 @@ func (p *firstPass) name(ctx context.Context, table *debuginfo.Table, whole bool
 	return nil
 }
 
-// give adds a range to the index and names the places in it.
-func (p *firstPass) give(r debuginfo.Range, whole bool) error {
-	node, err := p.builder.Node(r)
-	if err == nil && whole {
-		err = p.builder.Cover(r.Low, r.High, node)
+// ranges names the places that have functions.
+func (p *firstPass) ranges(ctx context.Context, table *debuginfo.Table, whole bool) error {
+	ranges := table.Ranges()
+	if !whole {
+		ranges = table.RangesOf(func(low, high uint64) bool {
+			from, to := p.within(low, high)
+			return from < to
+		})
 	}
-	if err != nil {
-		return err
+	count := 0
+	for r, err := range ranges {
+		if count++; count%4096 == 0 && err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		node, err := p.builder.Node(r)
+		if err != nil {
+			return err
+		}
+		if err := p.give(r.Low, r.High, node, whole); err != nil {
+			return err
+		}
 	}
-	from, to := p.within(r.Low, r.High)
+	return nil
+}
+
+// plainRanges is ranges where nothing is known but names.
+func (p *firstPass) plainRanges(ctx context.Context, table *debuginfo.Table, whole bool) error {
+	p.builder.Expect(table.Symbols(), table.Strings())
+	count := 0
+	for r, err := range table.PlainRanges() {
+		if count++; count%4096 == 0 && err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		node, err := p.builder.Named(r.Name, r.Source)
+		if err != nil {
+			return err
+		}
+		if err := p.give(r.Low, r.High, node, whole); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// give adds code of a node to the index and names the places in it.
+func (p *firstPass) give(low, high uint64, node uint32, whole bool) error {
+	if whole {
+		if err := p.builder.Cover(low, high, node); err != nil {
+			return err
+		}
+	}
+	from, to := p.within(low, high)
 	if from == to {
 		return nil
 	}

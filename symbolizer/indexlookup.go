@@ -20,7 +20,8 @@ type lookup struct {
 	places    []lookedUp          // sorted by address
 	functions []*profile.Function // by number, as far as they were asked for
 	stack     []index.Position
-	lines     []profile.Line // of the stack
+	lines     []profile.Line // of the stack, which locations share
+	making    []profile.Line
 }
 
 // An indexLookup looks them up in an index.
@@ -70,20 +71,21 @@ func (l *lookup) place(r binaryResolver, locations []*profile.Location) {
 
 // setLines makes the lines of the stack.
 func (l *lookup) setLines(function func(id uint32) (*profile.Function, error)) error {
-	l.lines = l.lines[:0]
+	l.making = l.making[:0]
 	for _, at := range l.stack {
 		f, err := function(at.Function)
 		if err != nil {
 			return err
 		}
-		l.lines = append(l.lines, profile.Line{Function: f, Line: int64(at.Line)})
+		l.making = append(l.making, profile.Line{Function: f, Line: int64(at.Line)})
 	}
+	l.lines = l.namer.keep(l.making)
 	return nil
 }
 
 // share gives a location the lines of the stack.
 func (l *lookup) share(at *profile.Location) {
-	l.namer.share(at, l.lines)
+	l.namer.setLines(at, l.lines)
 	l.stats.Named++
 	l.stats.Frames += len(l.lines)
 }

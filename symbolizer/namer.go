@@ -70,8 +70,9 @@ func (n *namer) placeholder(l *profile.Location, addr uint64) {
 	n.setLines(l, []profile.Line{{Function: n.function(profile.Function{Name: name, SystemName: name})}})
 }
 
-// share gives a location a copy of lines. Many copies share an allocation.
-func (n *namer) share(l *profile.Location, lines []profile.Line) {
+// keep returns a copy of lines that stays. Many copies share an allocation, and all
+// locations of one piece of code share a copy: appending to one's lines copies them.
+func (n *namer) keep(lines []profile.Line) []profile.Line {
 	if len(n.lines) < len(lines) {
 		const fewest, most = 64, 4096
 		n.room = max(fewest, min(2*n.room, most))
@@ -80,7 +81,7 @@ func (n *namer) share(l *profile.Location, lines []profile.Line) {
 	copied := n.lines[:len(lines):len(lines)]
 	n.lines = n.lines[len(lines):]
 	copy(copied, lines)
-	n.setLines(l, copied)
+	return copied
 }
 
 func (n *namer) setLines(l *profile.Location, lines []profile.Line) {

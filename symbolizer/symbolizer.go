@@ -119,6 +119,9 @@ func (s *Symbolizer) Close() error { return s.cache.clear() }
 // and HasLineNumbers if at least one has those, HasInlineFrames if at least one
 // stands for several functions.
 //
+// Locations of the same code share the array of their lines: whoever changes the lines
+// of one must give it others.
+//
 // A binary that cannot be opened, or is not the one that was profiled, is no
 // error; Statistics says so. An error means that ctx ended, or that p is not a
 // valid profile; p is then valid if it was before, with some locations named.

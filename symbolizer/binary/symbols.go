@@ -107,37 +107,48 @@ func (s *Symbols) Lookup(addr uint64) (Symbol, bool) {
 // mangled, perhaps with @VERSION. A name of more than 64 KiB, or one that does
 // not end, is empty. The error is the reader's.
 func (s *Symbols) Name(sym Symbol) (string, error) {
+	name, err := s.NameBytes(sym)
+	return string(name), err
+}
+
+// NameBytes is Name, but the bytes are valid only until the file is read again: whoever
+// goes through all symbols need not make a string of each.
+func (s *Symbols) NameBytes(sym Symbol) ([]byte, error) {
 	table := s.static
 	if sym.name&nameDynamic != 0 {
 		table = s.dynamic
 	}
-	return s.file.stringAt(table, uint64(sym.name&nameMask))
+	return s.file.bytesAt(table, uint64(sym.name&nameMask))
 }
+
+// Strings is how many bytes the tables of names have.
+func (s *Symbols) Strings() uint64 { return s.static.size + s.dynamic.size }
 
 // stringAt reads the NUL-terminated string at off within table. A string that
 // does not end within the table or within the limit is empty.
 func (f *File) stringAt(table section, off uint64) (string, error) {
+	data, err := f.bytesAt(table, off)
+	return string(data), err
+}
+
+// bytesAt is stringAt, but the bytes are valid only until the file is read again.
+func (f *File) bytesAt(table section, off uint64) ([]byte, error) {
 	if name, ok := f.peekString(table, off); ok {
 		return name, nil
 	}
-	var first [128]byte
-	for n := uint64(len(first)); ; n *= 8 {
+	for n := uint64(128); ; n *= 8 {
 		if off >= table.size {
-			return "", nil
+			return nil, nil
 		}
-		data := first[:]
-		if n > uint64(len(first)) {
-			data = make([]byte, n)
-		}
-		data = data[:min(n, table.size-off)]
+		data := make([]byte, min(n, table.size-off))
 		if err := f.readInto(data, table.offset+off); err != nil {
-			return "", fmt.Errorf("reading a name: %w", err)
+			return nil, fmt.Errorf("reading a name: %w", err)
 		}
 		if end := bytes.IndexByte(data, 0); end >= 0 {
-			return string(data[:end]), nil
+			return data[:end], nil
 		}
 		if n >= maxNameLength || uint64(len(data)) < n {
-			return "", nil
+			return nil, nil
 		}
 	}
 }
@@ -148,21 +159,21 @@ type Peeker interface {
 	Peek(off int64) ([]byte, error)
 }
 
-// peekString is stringAt where the whole string is in memory.
-func (f *File) peekString(table section, off uint64) (string, bool) {
+// peekString is bytesAt where the whole string is in memory.
+func (f *File) peekString(table section, off uint64) ([]byte, bool) {
 	p, ok := f.r.(Peeker)
 	if !ok || off >= table.size {
-		return "", false
+		return nil, false
 	}
 	data, err := p.Peek(int64(table.offset + off))
 	if err != nil {
-		return "", false
+		return nil, false
 	}
 	end := bytes.IndexByte(data[:min(uint64(len(data)), table.size-off)], 0)
 	if end < 0 || end > maxNameLength {
-		return "", false
+		return nil, false
 	}
-	return string(data[:end]), true
+	return data[:end], true
 }
 
 // HasSymbolTable reports whether the file has a .symtab, which lists all functions

@@ -202,15 +202,54 @@ func (b *Builder) symbol(s *elf.Scope) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
+	leaf, err := b.lone(functionRow{system: name, line: line(s.StartLine) | uint32(s.Source)<<sourceBits})
+	if err != nil {
+		return 0, err
+	}
+	*l = lastRange{scope: s, made: scope{name: name, caller: none, leaf: leaf}, function: b.nodes[leaf].function, set: true}
+	return leaf, nil
+}
+
+// Named returns the number of a new node for code of which only the function's name is
+// known, for Cover. The error wraps ErrTooLarge.
+func (b *Builder) Named(name []byte, source elf.Source) (uint32, error) {
+	b.begin()
+	var at uint32
+	var err error
+	if elf.Plain(name) {
+		at, err = appendString(&b.text, name)
+	} else {
+		at, err = appendString(&b.text, elf.Printable(string(name)))
+	}
+	if err != nil {
+		return 0, err
+	}
+	return b.lone(functionRow{system: at, line: uint32(source) << sourceBits})
+}
+
+// lone makes a function and a node of it alone.
+func (b *Builder) lone(row functionRow) (uint32, error) {
 	if len(b.rows) >= maxFunctions || len(b.nodes) >= maxRanges {
 		return 0, fmt.Errorf("%d functions, %d nodes: %w", len(b.rows), len(b.nodes), ErrTooLarge)
 	}
 	leaf := uint32(len(b.nodes))
 	b.nodes = append(b.nodes, node{uint32(len(b.rows)), 0, none})
-	b.rows = append(b.rows, functionRow{system: name, line: line(s.StartLine) | uint32(s.Source)<<sourceBits})
-	*l = lastRange{scope: s, made: scope{name: name, caller: none, leaf: leaf}, function: b.nodes[leaf].function, set: true}
+	b.rows = append(b.rows, row)
 	return leaf, nil
 }
+
+// Expect makes room for about so many functions, each with a piece of code, and bytes of
+// names, which are not to be copied each time that there are twice as many.
+func (b *Builder) Expect(functions, strings int) {
+	functions, strings = min(functions, maxExpected), min(strings, maxExpected*averageName)
+	b.ranges, b.nodes = slices.Grow(b.ranges, functions), slices.Grow(b.nodes, functions)
+	b.rows, b.text = slices.Grow(b.rows, functions), slices.Grow(b.text, strings)
+}
+
+const (
+	maxExpected = 256 << 10
+	averageName = 64
+)
 
 // scope makes what ranges of a scope share: its name and the node of its caller.
 func (b *Builder) scope(s *elf.Scope, depth int) (scope, error) {
@@ -303,8 +342,8 @@ func (b *Builder) string(s string) (uint32, error) {
 }
 
 // appendString adds a string to the strings of a file.
-func appendString(text *[]byte, s string) (uint32, error) {
-	if s == "" {
+func appendString[T string | []byte](text *[]byte, s T) (uint32, error) {
+	if len(s) == 0 {
 		return 0, nil
 	}
 	if len(s) > maxName || len(*text)+len(s) > maxStrings-16 {
