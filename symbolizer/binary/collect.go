@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A candidate is a function symbol as a table has it, before it is known which
@@ -22,10 +23,17 @@ type symbolCollector struct {
 	base            uint64
 	candidates      []candidate
 	static, dynamic section
+	room            *candidateRoom
 }
 
+// candidateRoom is memory that one file's candidates take after the other's.
+type candidateRoom struct{ candidates, sorted []candidate }
+
+var candidateRooms = sync.Pool{New: func() any { return new(candidateRoom) }}
+
 func (f *File) collectSymbols() (*symbolCollector, error) {
-	c := &symbolCollector{file: f, base: ^uint64(0)}
+	c := &symbolCollector{file: f, base: ^uint64(0), room: candidateRooms.Get().(*candidateRoom)}
+	c.candidates = c.room.candidates[:0]
 	for _, p := range f.programs {
 		if p.executable() {
 			c.base = min(c.base, p.vaddr)
@@ -75,9 +83,10 @@ func (c *symbolCollector) collect(s section, stringsSize uint64, dynamic uint32)
 	if count > maxSymbolEntries {
 		return fmt.Errorf("%d symbols, more than %d: %w", count, maxSymbolEntries, ErrMalformed)
 	}
-	var chunk [1024 * 24]byte
+	chunk := chunks.Get().(*[chunkSize]byte)
+	defer chunks.Put(chunk)
 	for at := uint64(0); at < count; {
-		n := min(count-at, 1024)
+		n := min(count-at, chunkSize/row)
 		data := chunk[:n*row]
 		if err := f.readInto(data, s.offset+at*row); err != nil {
 			return err
@@ -171,7 +180,7 @@ func rank(kind, bind byte, dynamic bool) uint8 {
 // table turns the candidates into the final table and gives up the rest.
 func (c *symbolCollector) table() *Symbols {
 	s := &Symbols{file: c.file, base: c.base, static: c.static, dynamic: c.dynamic}
-	c.candidates = sortCandidates(c.candidates)
+	c.sort()
 	c.bound()
 	kept := c.candidates[:0]
 	for i := 0; i < len(c.candidates); {
@@ -192,10 +201,26 @@ func (c *symbolCollector) table() *Symbols {
 	return s
 }
 
+// rest gives the memory back.
+func (c *symbolCollector) rest() {
+	c.room.candidates, c.candidates = c.candidates, nil
+	candidateRooms.Put(c.room)
+}
+
+// sort sorts the candidates.
+func (c *symbolCollector) sort() {
+	c.room.sorted = slices.Grow(c.room.sorted[:0], len(c.candidates))[:len(c.candidates)]
+	sorted := sortCandidates(c.candidates, c.room.sorted)
+	if len(sorted) > 0 && &sorted[0] != &c.candidates[0] {
+		c.candidates, c.room.sorted = sorted, c.candidates
+	}
+}
+
 // sortCandidates sorts by address, and those of one address the largest first. The
 // addresses are sorted by their digits, since large programs have hundreds of thousands
-// of symbols; few of them share one.
-func sortCandidates(from []candidate) []candidate {
+// of symbols; few of them share one. The result is in one of the two slices, which are of
+// the same length.
+func sortCandidates(from, to []candidate) []candidate {
 	const digit = 11
 	const few = 256
 	if len(from) < few {
@@ -207,7 +232,6 @@ func sortCandidates(from []candidate) []candidate {
 		})
 		return from
 	}
-	to := make([]candidate, len(from))
 	for shift := 0; shift < 32; shift += digit {
 		var starts [1 << digit]int
 		for i := range from {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // The relocations that fill a slot of the global offset table with a function's
@@ -26,6 +27,7 @@ const (
 	// branch protection.
 	maxStub      = 24
 	shortestStub = 8
+	usualStub    = 16
 )
 
 // A Stub is a piece of the procedure linkage table: code that jumps to a function
@@ -60,7 +62,7 @@ func (f *File) Stubs() ([]Stub, error) {
 	if err := f.fillSlots(found, kinds); err != nil {
 		return nil, fmt.Errorf("reading the procedure linkage table: %w", err)
 	}
-	var stubs []Stub
+	stubs := make([]Stub, 0, len(found))
 	for _, j := range found {
 		if j.filled {
 			stubs = append(stubs, j.Stub)
@@ -99,6 +101,7 @@ func (f *File) jumps() ([]jump, error) {
 		if len(found)+len(code)/shortestStub > maxStubs {
 			return nil, fmt.Errorf("more than %d stubs: %w", maxStubs, ErrMalformed)
 		}
+		found = slices.Grow(found, len(code)/usualStub)
 		find(code, s, func(low, high, slot uint64) {
 			found = append(found, jump{Stub: Stub{Low: s.addr + low, High: s.addr + high}, slot: slot})
 		})
@@ -114,7 +117,7 @@ func (f *File) fillSlots(found []jump, kinds slotKinds) error {
 	first, last := found[0].slot, found[len(found)-1].slot
 	fill := func(at, info, addend uint64) error {
 		kind := uint32(info)
-		if at < first || at > last || kind != kinds.jump && kind != kinds.data && kind != kinds.indirect {
+		if kind != kinds.jump && kind != kinds.data && kind != kinds.indirect {
 			return nil
 		}
 		i, ok := slices.BinarySearchFunc(found, at, func(j jump, at uint64) int { return cmp.Compare(j.slot, at) })
@@ -141,7 +144,7 @@ func (f *File) fillSlots(found []jump, kinds slotKinds) error {
 		if s.kind != sectionRelocationsAddend || s.flags&sectionFlagAlloc == 0 {
 			continue
 		}
-		if err := f.eachRelocation(s, fill); err != nil {
+		if err := f.eachRelocation(s, first, last, fill); err != nil {
 			return err
 		}
 	}
@@ -154,22 +157,27 @@ func (f *File) fillSlots(found []jump, kinds slotKinds) error {
 }
 
 // eachRelocation reads the rows of a table of relocations with addends of a 64-bit
-// file.
-func (f *File) eachRelocation(s section, yield func(at, info, addend uint64) error) error {
+// file, and yields those of the addresses from first to last.
+func (f *File) eachRelocation(s section, first, last uint64, yield func(at, info, addend uint64) error) error {
 	const row = 24
-	var chunk [1024 * row]byte
+	chunk := chunks.Get().(*[chunkSize]byte)
+	defer chunks.Put(chunk)
 	count := s.size / row
 	if count > maxRelocations {
 		return fmt.Errorf("more than %d relocations: %w", maxRelocations, ErrMalformed)
 	}
 	for at := uint64(0); at < count; {
-		n := min(count-at, 1024)
+		n := min(count-at, chunkSize/row)
 		data := chunk[:n*row]
 		if err := f.readInto(data, s.offset+at*row); err != nil {
 			return err
 		}
 		for ; len(data) > 0; data = data[row:] {
-			if err := yield(f.order.Uint64(data), f.order.Uint64(data[8:]), f.order.Uint64(data[16:])); err != nil {
+			to := f.order.Uint64(data)
+			if to < first || to > last {
+				continue // most are of other data
+			}
+			if err := yield(to, f.order.Uint64(data[8:]), f.order.Uint64(data[16:])); err != nil {
 				return err
 			}
 		}
@@ -177,6 +185,11 @@ func (f *File) eachRelocation(s section, yield func(at, info, addend uint64) err
 	}
 	return nil
 }
+
+// chunks are buffers for parts of tables, which one file after the other takes.
+var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
+
+const chunkSize = 24 << 10
 
 // symbolName returns the name of a row of a symbol table of a 64-bit file.
 func (f *File) symbolName(symbols, names section, index uint64) (string, error) {

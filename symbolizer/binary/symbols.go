@@ -57,6 +57,7 @@ func (f *File) Symbols() (*Symbols, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the symbol tables: %w", err)
 	}
+	defer c.rest()
 	if len(c.candidates) == 0 {
 		return nil, ErrNoSymbols
 	}

@@ -30,30 +30,31 @@ func (t *Table) PlainRanges() iter.Seq2[NamedRange, error] {
 				}
 			}
 		}
-		for i := range t.stubs {
-			if !t.plainStub(&t.stubs[i], yield) {
+		t.plainStubs(yield)
+	}
+}
+
+// plainStubs yields the parts of stubs that no symbol has.
+func (t *Table) plainStubs(yield func(NamedRange, error) bool) {
+	var taken, parts []span
+	var name []byte
+	for _, stub := range t.stubs {
+		taken = taken[:0]
+		for _, s := range t.symbols {
+			for r := range s.table.Ranges(stub.low, stub.high) {
+				if name, err := s.table.NameBytes(r.Symbol); err == nil && len(name) > 0 {
+					taken = append(taken, span{r.Low, r.High})
+				}
+			}
+		}
+		parts = appendWithout(parts[:0], stub.span, taken)
+		name = append(name[:0], stub.scope.Function...)
+		for _, part := range parts {
+			if !yield(NamedRange{part.low, part.high, name, Stub}, nil) {
 				return
 			}
 		}
 	}
-}
-
-// plainStub yields the parts of a stub that no symbol has.
-func (t *Table) plainStub(stub *stub, yield func(NamedRange, error) bool) bool {
-	var taken []span
-	for _, s := range t.symbols {
-		for r := range s.table.Ranges(stub.low, stub.high) {
-			if name, err := s.table.NameBytes(r.Symbol); err == nil && len(name) > 0 {
-				taken = append(taken, span{r.Low, r.High})
-			}
-		}
-	}
-	for _, part := range without(stub.span, taken) {
-		if !yield(NamedRange{part.low, part.high, []byte(stub.scope.Function), Stub}, nil) {
-			return false
-		}
-	}
-	return true
 }
 
 // Strings is how many bytes of names the symbol tables have, about.

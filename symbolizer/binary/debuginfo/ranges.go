@@ -172,14 +172,16 @@ func join(spans []span) []span {
 
 // without returns the parts of a span that are in none of others, which are sorted
 // and do not overlap.
-func without(s span, others []span) []span {
+func without(s span, others []span) []span { return appendWithout(nil, s, others) }
+
+// appendWithout is without, into a slice.
+func appendWithout(parts []span, s span, others []span) []span {
 	i, _ := slices.BinarySearchFunc(others, s.low, func(o span, low uint64) int {
 		if o.high <= low {
 			return -1
 		}
 		return 1
 	})
-	var parts []span
 	for ; i < len(others) && others[i].low < s.high; i++ {
 		if others[i].low > s.low {
 			parts = append(parts, span{s.low, others[i].low})

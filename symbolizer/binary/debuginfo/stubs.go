@@ -20,7 +20,9 @@ func (t *Table) openStubs(code *binary.File) {
 		t.problems = append(t.problems, err)
 		return
 	}
-	for _, s := range found {
+	t.stubs = make([]stub, 0, len(found))
+	scopes := make([]Scope, len(found))
+	for i, s := range found {
 		name := s.Name
 		if name == "" {
 			resolver, err := t.symbol(s.Resolver)
@@ -30,7 +32,8 @@ func (t *Table) openStubs(code *binary.File) {
 			name = resolver.Function
 		}
 		name, _, _ = strings.Cut(name, "@")
-		t.stubs = append(t.stubs, stub{span{s.Low, s.High}, &Scope{Function: name + "@plt", Source: Stub}})
+		scopes[i] = Scope{Function: name + "@plt", Source: Stub}
+		t.stubs = append(t.stubs, stub{span{s.Low, s.High}, &scopes[i]})
 	}
 	slices.SortFunc(t.stubs, func(a, b stub) int { return cmp.Compare(a.low, b.low) })
 	// Sections of a hostile file may overlap; the stub that begins first is it.
