@@ -78,6 +78,8 @@ func (e *enumeration) dwarf() bool {
 		return (low < goCode.low || high > goCode.high) && e.wanted(low, high)
 	}
 	var open []Range // whose outermost function has no name
+	var parts []span
+	goCodes := []span{goCode}
 	for r, err := range e.table.dwarf.Ranges(wanted) {
 		if err != nil {
 			if !e.yield(Range{}, err) {
@@ -85,7 +87,8 @@ func (e *enumeration) dwarf() bool {
 			}
 			continue
 		}
-		for _, part := range without(span{r.Low, r.High}, []span{goCode}) {
+		parts = appendWithout(parts[:0], span{r.Low, r.High}, goCodes)
+		for _, part := range parts {
 			cut := Range{Low: part.low, High: part.high, Scope: r.Scope, File: r.File, Line: r.Line}
 			if rootName(r.Scope) == "" {
 				open = append(open, cut)
@@ -123,14 +126,15 @@ func (e *enumeration) rest() bool {
 // symbols yields what the symbols have within a span, but not in what is taken of
 // it, as the outermost functions around what is known already. It may reorder taken.
 func (e *enumeration) symbols(within span, taken []span, known Range) bool {
+	var parts, now []span
 	for _, s := range e.table.symbols {
 		taken = join(taken)
-		var now []span
+		now = now[:0]
 		for r := range s.table.Ranges(within.low, within.high) {
 			if !e.wanted(r.Low, r.High) {
 				continue
 			}
-			parts := without(span{max(r.Low, within.low), min(r.High, within.high)}, taken)
+			parts = appendWithout(parts[:0], span{max(r.Low, within.low), min(r.High, within.high)}, taken)
 			if len(parts) == 0 {
 				continue
 			}

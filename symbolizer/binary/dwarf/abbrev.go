@@ -2,6 +2,7 @@ package dwarf
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/narrows-profiler/narrows/symbolizer/binary"
 )
@@ -17,11 +18,18 @@ const (
 	kindContainer             // gives its name to the functions in it
 )
 
-var kinds = map[uint64]kind{
-	tagSubprogram: kindFunction, tagInlinedSubroutine: kindInlined, tagEntryPoint: kindFunction,
-	tagNamespace: kindContainer, tagClassType: kindContainer, tagStructureType: kindContainer,
-	tagUnionType: kindContainer, tagInterfaceType: kindContainer, tagModule: kindContainer,
-	tagEnumerationType: kindLeaf,
+func kindOf(tag uint64) kind {
+	switch tag {
+	case tagSubprogram, tagEntryPoint:
+		return kindFunction
+	case tagInlinedSubroutine:
+		return kindInlined
+	case tagNamespace, tagClassType, tagStructureType, tagUnionType, tagInterfaceType, tagModule:
+		return kindContainer
+	case tagEnumerationType:
+		return kindLeaf
+	}
+	return kindOther
 }
 
 // An attribute of an abbreviation: its value's form, and the value itself where the
@@ -45,6 +53,20 @@ type abbreviations struct {
 	dense  []abbreviation // code i+1
 	sparse map[uint64]abbreviation
 	memory int
+
+	room []attribute // for those to come
+}
+
+// keep copies the attributes of an abbreviation, those of many into one piece of memory.
+func (t *abbreviations) keep(attributes []attribute) []attribute {
+	const together = 256
+	if len(t.room) < len(attributes) {
+		t.room = make([]attribute, max(together, len(attributes)))
+	}
+	kept := t.room[:len(attributes):len(attributes)]
+	t.room = t.room[len(attributes):]
+	copy(kept, attributes)
+	return kept
 }
 
 func (t *abbreviations) find(code uint64) *abbreviation {
@@ -74,10 +96,13 @@ func (d *Data) abbreviations(u *unit) (*abbreviations, error) {
 		return t, nil
 	}
 	t := &abbreviations{}
+	room := d.buffers()
+	dense := room.dense[:0]
 	err := d.scanAbbreviations(u, func(code uint64, a abbreviation) bool {
 		t.memory += 48 + 16*len(a.attributes)
-		if code == uint64(len(t.dense))+1 {
-			t.dense = append(t.dense, a)
+		a.attributes = t.keep(a.attributes)
+		if code == uint64(len(dense))+1 {
+			dense = append(dense, a)
 			return true
 		}
 		if t.sparse == nil {
@@ -87,6 +112,9 @@ func (d *Data) abbreviations(u *unit) (*abbreviations, error) {
 		t.memory += 48
 		return true
 	})
+	t.dense = slices.Clone(dense)
+	clear(dense)
+	room.dense = dense[:0]
 	if err != nil {
 		return nil, err
 	}
@@ -98,10 +126,11 @@ func (d *Data) abbreviations(u *unit) (*abbreviations, error) {
 	return t, nil
 }
 
-// scanAbbreviations decodes a unit's table until yield answers false.
+// scanAbbreviations decodes a unit's table until yield answers false. The attributes of
+// an abbreviation are valid until the next one.
 func (d *Data) scanAbbreviations(u *unit, yield func(code uint64, a abbreviation) bool) error {
 	for n := uint64(2 << 10); ; n *= 4 {
-		data, err := d.sections.upTo(sectionAbbrev, u.abbreviations, n)
+		data, err := d.sections.upToIn(&d.buffers().abbrevs, sectionAbbrev, u.abbreviations, n)
 		if err != nil {
 			return err
 		}
@@ -135,7 +164,7 @@ func (d *Data) scanAbbreviations(u *unit, yield func(code uint64, a abbreviation
 
 func (d *Data) abbreviation(c *cursor, u *unit) abbreviation {
 	tag := c.uleb()
-	a := abbreviation{kind: kinds[tag], tag: uint32(min(tag, 1<<32-1)), children: c.u8() != 0}
+	a := abbreviation{kind: kindOf(tag), tag: uint32(min(tag, 1<<32-1)), children: c.u8() != 0, attributes: d.buffers().attributes[:0]}
 	for !c.bad {
 		name, form := c.uleb(), c.uleb()
 		if name == 0 && form == 0 {
@@ -161,5 +190,6 @@ func (d *Data) abbreviation(c *cursor, u *unit) abbreviation {
 			a.fixed += int32(size)
 		}
 	}
+	d.room.attributes = a.attributes
 	return a
 }

@@ -33,8 +33,7 @@ type Data struct {
 	treesMemory    int
 	use            uint64 // counts uses of trees
 	loaded         *unit  // whose bytes are kept
-	bytes          []byte
-	room           struct{ list, lines []byte } // for what is read at a time
+	room           *room  // nil while it rests
 
 	supplement *Data // nil if there is none
 
@@ -77,6 +76,7 @@ func Open(f *binary.File, maxMemory int) (*Data, error) {
 		return nil, fmt.Errorf("opening debug information: %w", ErrNone)
 	}
 	d := newData(f, maxMemory)
+	defer d.rest()
 	for s := range f.Code() {
 		d.code = append(d.code, span{s.Low, s.High})
 	}
@@ -121,7 +121,7 @@ func (d *Data) own() error {
 			d.counts.note(err)
 		}
 	}
-	d.owned = flatten(claims)
+	d.owned = d.buffers().flatten(claims)
 	for i := range d.owned {
 		d.owned[i].scope = int32(len(d.units)-1) - d.owned[i].scope
 	}
@@ -163,7 +163,10 @@ func (d *Data) Memory() int {
 	if d.supplement != nil {
 		n = d.supplement.Memory()
 	}
-	return n + d.sections.held + d.tablesMemory + d.functionMemory + d.treesMemory + cap(d.bytes) + cap(d.room.lines) + cap(d.units)*256 + cap(d.owned)*24
+	if d.room != nil {
+		n += cap(d.room.unit) + cap(d.room.lines)
+	}
+	return n + d.sections.held + d.tablesMemory + d.functionMemory + d.treesMemory + cap(d.units)*256 + cap(d.owned)*24
 }
 
 func (k *kept) memory() int {
@@ -271,6 +274,7 @@ type Range struct {
 // read and is left out; the next one follows.
 func (d *Data) Ranges(wanted func(low, high uint64) bool) iter.Seq2[Range, error] {
 	return func(yield func(Range, error) bool) {
+		defer d.rest()
 		byUnit := slices.DeleteFunc(slices.Clone(d.owned), func(c covered) bool { return !wanted(c.low, c.high) })
 		slices.SortStableFunc(byUnit, func(a, b covered) int { return cmp.Compare(a.scope, b.scope) })
 		for len(byUnit) > 0 {

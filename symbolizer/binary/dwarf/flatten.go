@@ -9,12 +9,14 @@ import (
 // that do not: of those at an address the one with the highest scope gives it. A
 // scope's index is higher than those of the scopes around it. Neighbours of one
 // scope become one.
-func flatten(spans []covered) []covered {
+func (r *room) flatten(spans []covered) []covered {
 	slices.SortFunc(spans, func(a, b covered) int {
-		return cmp.Or(cmp.Compare(a.low, b.low), cmp.Compare(a.scope, b.scope))
+		if a.low != b.low {
+			return cmp.Compare(a.low, b.low)
+		}
+		return cmp.Compare(a.scope, b.scope)
 	})
-	flat := make([]covered, 0, len(spans))
-	var active byScope
+	flat, active := r.flat[:0], r.active[:0]
 	at := uint64(0)
 	until := func(end uint64) {
 		for len(active) > 0 && at < end {
@@ -38,7 +40,8 @@ func flatten(spans []covered) []covered {
 		active.push(s)
 	}
 	until(1<<64 - 1)
-	return slices.Clip(flat)
+	r.flat, r.active = flat, active
+	return slices.Clone(flat)
 }
 
 // byScope is a heap with the highest scope on top.

@@ -22,18 +22,23 @@ func (d *Data) readLines(u *unit) (*lines, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := runner{data: d, program: p}
-	if err := r.run(); err != nil {
+	room := d.buffers()
+	r := runner{data: d, program: p, rows: room.rows[:0], ends: room.ends[:0], sequences: room.sequences[:0]}
+	err = r.run()
+	if err == nil {
+		p.table.rows = r.sorted()
+	}
+	room.rows, room.ends, room.sequences = r.rows, r.ends, r.sequences
+	if err != nil {
 		return nil, err
 	}
-	p.table.rows = r.sorted()
 	return p.table, nil
 }
 
 // lineProgram reads the header of a line table.
 func (d *Data) lineProgram(u *unit) (*lineProgram, error) {
 	at := u.lines.number
-	head, err := d.sections.upTo(sectionLine, at, 12)
+	head, err := d.sections.upToIn(&d.buffers().small, sectionLine, at, 12)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +47,7 @@ func (d *Data) lineProgram(u *unit) (*lineProgram, error) {
 	if c.bad || length > uint64(d.maxMemory) {
 		return nil, errTooLarge("the line table at %#x, of %d bytes", at, length)
 	}
-	data, err := d.sections.readTo(&d.room.lines, sectionLine, at+uint64(c.at), length)
+	data, err := d.sections.readTo(&d.buffers().lines, sectionLine, at+uint64(c.at), length)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,9 @@ type runner struct {
 	file uint32
 	line uint32
 
-	sequence  []lineRow // since the last end
+	rows      []lineRow // of all sequences
+	begin     int       // of those since the last end
+	ends      []int     // of sequences, in rows
 	skipped   bool      // the sequence is of code that the linker threw away
 	sequences [][]lineRow
 	total     int
@@ -49,7 +51,7 @@ func (r *runner) run() error {
 
 func (r *runner) reset() {
 	r.addr, r.file, r.line = 0, 1, 1
-	r.sequence, r.skipped = nil, false
+	r.rows, r.skipped = r.rows[:r.begin], false
 }
 
 func (r *runner) standard(op uint8, c *cursor) {
@@ -102,41 +104,47 @@ func (r *runner) extended(c *cursor) {
 
 // row notes where the machine is. Of several rows at one address the last is it.
 func (r *runner) row() {
-	if len(r.sequence) == 0 {
+	if len(r.rows) == r.begin {
 		r.skipped = !r.data.isCode(r.addr)
 	}
 	if r.skipped {
 		return
 	}
 	next := lineRow{r.addr, r.file, r.line}
-	n := len(r.sequence)
-	switch {
-	case n > 0 && r.sequence[n-1].addr == r.addr:
-		r.sequence[n-1] = next
-	case n > 0 && r.sequence[n-1].file == r.file && r.sequence[n-1].line == r.line && r.sequence[n-1].addr < r.addr:
-	default:
-		r.sequence = append(r.sequence, next)
-		r.total++
+	if n := len(r.rows); n > r.begin {
+		last := &r.rows[n-1]
+		if last.addr == r.addr {
+			*last = next
+			return
+		}
+		if last.file == r.file && last.line == r.line && last.addr < r.addr {
+			return
+		}
 	}
+	r.rows = append(r.rows, next)
+	r.total++
 }
 
 // end closes a sequence of rows at the present address. Without an end, nobody
 // knows how far its last row goes.
 func (r *runner) end() {
-	if r.skipped || len(r.sequence) == 0 {
+	if r.skipped || len(r.rows) == r.begin {
 		return
 	}
-	rows := r.sequence
+	rows := r.rows[r.begin:]
 	if !slices.IsSortedFunc(rows, byAddress) {
 		slices.SortStableFunc(rows, byAddress)
 	}
 	for len(rows) > 0 && rows[len(rows)-1].addr >= r.addr {
 		rows = rows[:len(rows)-1]
 	}
-	if len(rows) > 0 {
-		r.total++
-		r.sequences = append(r.sequences, append(rows, lineRow{r.addr, noFile, 0}))
+	if len(rows) == 0 {
+		return
 	}
+	r.total++
+	r.rows = append(r.rows[:r.begin+len(rows)], lineRow{r.addr, noFile, 0})
+	r.begin = len(r.rows)
+	r.ends = append(r.ends, r.begin)
 }
 
 func byAddress(a, b lineRow) int { return cmp.Compare(a.addr, b.addr) }
@@ -144,11 +152,13 @@ func byAddress(a, b lineRow) int { return cmp.Compare(a.addr, b.addr) }
 // sorted joins the sequences. Where two overlap, the one that begins first is it,
 // up to its end.
 func (r *runner) sorted() []lineRow {
-	if len(r.sequences) == 1 {
-		return r.sequences[0]
+	from := 0
+	for _, end := range r.ends {
+		r.sequences = append(r.sequences, r.rows[from:end])
+		from = end
 	}
 	slices.SortStableFunc(r.sequences, func(a, b []lineRow) int { return byAddress(a[0], b[0]) })
-	all := make([]lineRow, 0, r.total)
+	all := make([]lineRow, 0, from)
 	until := uint64(0)
 	for _, sequence := range r.sequences {
 		if sequence[0].addr < until {

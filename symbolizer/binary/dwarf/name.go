@@ -133,28 +133,29 @@ func (d *Data) entry(at uint64) (entry, error) {
 	}
 }
 
-// entryBytes returns up to n bytes of an entry of a unit.
+// entryBytes returns up to n bytes of an entry of a unit, valid until those of another are
+// asked for.
 func (d *Data) entryBytes(u *unit, at, n uint64) ([]byte, error) {
 	n = min(n, u.end-at)
 	if d.loaded == u {
 		start := at - u.offset
-		return d.bytes[start : start+n], nil
+		return d.room.unit[start : start+n], nil
 	}
-	return d.sections.read(sectionInfo, at, n)
+	return d.sections.readTo(&d.buffers().entry, sectionInfo, at, n)
 }
 
 // unitBytes returns all bytes of a unit. They are kept until those of another are
 // asked for, because names are mostly asked for of the unit read last.
 func (d *Data) unitBytes(u *unit) ([]byte, error) {
 	if d.loaded == u {
-		return d.bytes, nil
+		return d.room.unit, nil
 	}
 	size := u.end - u.offset
 	if size > uint64(d.maxMemory) {
 		return nil, errTooLarge("the unit at %#x, of %d bytes", u.offset, size)
 	}
 	d.loaded = nil
-	data, err := d.sections.readTo(&d.bytes, sectionInfo, u.offset, size)
+	data, err := d.sections.readTo(&d.buffers().unit, sectionInfo, u.offset, size)
 	if err == nil {
 		d.loaded = u
 	}

@@ -69,12 +69,16 @@ func (d *Data) parse(u *unit) (*tree, error) {
 		return nil, err
 	}
 	d.budget = 4 * maxRanges
-	w := walk{data: d, unit: u, table: table, tree: &tree{unit: u}, cursor: cursor{data: data, at: int(u.root - u.offset), big: d.big}}
-	if err := w.entries(); err != nil {
+	w := walk{data: d, unit: u, table: table, tree: &tree{unit: u, scopes: d.buffers().scopes[:0]}, spans: d.buffers().spans[:0], cursor: cursor{data: data, at: int(u.root - u.offset), big: d.big}}
+	err = w.entries()
+	t := w.tree
+	d.room.scopes, d.room.spans = t.scopes[:0], w.spans[:0]
+	if err != nil {
 		return nil, err
 	}
-	t := w.tree
-	t.spans = flatten(w.spans)
+	room := d.buffers()
+	t.spans = room.flatten(w.spans)
+	t.scopes = slices.Clone(t.scopes)
 	t.named = make([]*binary.Scope, len(t.scopes))
 	if t.lines, err = d.readLines(u); err != nil {
 		d.counts.MalformedLines++

@@ -59,7 +59,7 @@ func (d *Data) readUnits() error {
 
 func (d *Data) unitHeader(at, size uint64) (unit, error) {
 	const longest = 12 + 2 + 1 + 1 + 8 + 8 + 8 // of the 64-bit format, of type units
-	data, err := d.sections.upTo(sectionInfo, at, longest)
+	data, err := d.sections.upToIn(&d.buffers().small, sectionInfo, at, longest)
 	if err != nil {
 		return unit{}, err
 	}
@@ -116,25 +116,26 @@ func (d *Data) readRoot(u *unit) error {
 	}
 	const usual = 256
 	for n := uint64(usual); ; n *= 8 {
-		data, err := d.sections.read(sectionInfo, u.root, min(n, u.end-u.root))
+		data, err := d.sections.readTo(&d.buffers().entry, sectionInfo, u.root, min(n, u.end-u.root))
 		if err != nil {
 			return err
 		}
 		c := cursor{data: data, big: d.big}
-		var root *abbreviation
+		var root abbreviation
+		found := false
 		code := c.uleb()
 		if code == 0 {
 			return nil
 		}
 		if err := d.scanAbbreviations(u, func(of uint64, a abbreviation) bool {
 			if of == code {
-				root = &a
+				root, found = a, true
 			}
-			return root == nil
+			return !found
 		}); err != nil {
 			return err
 		}
-		if root == nil {
+		if !found {
 			return errMalformed("the root of the unit at %#x has the unknown code %d", u.offset, code)
 		}
 		low := value{}
