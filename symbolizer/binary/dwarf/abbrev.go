@@ -130,7 +130,7 @@ func (d *Data) abbreviations(u *unit) (*abbreviations, error) {
 // an abbreviation are valid until the next one.
 func (d *Data) scanAbbreviations(u *unit, yield func(code uint64, a abbreviation) bool) error {
 	for n := uint64(2 << 10); ; n *= 4 {
-		data, err := d.sections.upToIn(&d.buffers().abbrevs, sectionAbbrev, u.abbreviations, n)
+		data, err := d.sections.upTo(&d.buffers().abbrevs, sectionAbbrev, u.abbreviations, n)
 		if err != nil {
 			return err
 		}

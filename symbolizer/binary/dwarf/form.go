@@ -153,7 +153,7 @@ func (d *Data) indexedAddress(u *unit, index uint64) (uint64, error) {
 		return 0, errMalformed("address %d of a table", index)
 	}
 	n := uint64(u.format.address)
-	data, err := d.sections.readTo(&d.buffers().small, sectionAddr, u.addrBase+index*n, n)
+	data, err := d.sections.read(&d.buffers().small, sectionAddr, u.addrBase+index*n, n)
 	if err != nil {
 		return 0, err
 	}
@@ -180,7 +180,7 @@ func (d *Data) text(u *unit, v value) (string, error) {
 			return "", errMalformed("string %d of a table", v.number)
 		}
 		n := u.format.offsetSize()
-		data, err := d.sections.readTo(&d.buffers().small, sectionStrOffsets, u.strOffsetsBase+v.number*n, n)
+		data, err := d.sections.read(&d.buffers().small, sectionStrOffsets, u.strOffsetsBase+v.number*n, n)
 		if err != nil {
 			return "", err
 		}

@@ -38,7 +38,7 @@ func (d *Data) readLines(u *unit) (*lines, error) {
 // lineProgram reads the header of a line table.
 func (d *Data) lineProgram(u *unit) (*lineProgram, error) {
 	at := u.lines.number
-	head, err := d.sections.upToIn(&d.buffers().small, sectionLine, at, 12)
+	head, err := d.sections.upTo(&d.buffers().small, sectionLine, at, 12)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (d *Data) lineProgram(u *unit) (*lineProgram, error) {
 	if c.bad || length > uint64(d.maxMemory) {
 		return nil, errTooLarge("the line table at %#x, of %d bytes", at, length)
 	}
-	data, err := d.sections.readTo(&d.buffers().lines, sectionLine, at+uint64(c.at), length)
+	data, err := d.sections.read(&d.buffers().lines, sectionLine, at+uint64(c.at), length)
 	if err != nil {
 		return nil, err
 	}

@@ -141,7 +141,7 @@ func (d *Data) entryBytes(u *unit, at, n uint64) ([]byte, error) {
 		start := at - u.offset
 		return d.room.unit[start : start+n], nil
 	}
-	return d.sections.readTo(&d.buffers().entry, sectionInfo, at, n)
+	return d.sections.read(&d.buffers().entry, sectionInfo, at, n)
 }
 
 // unitBytes returns all bytes of a unit. They are kept until those of another are
@@ -155,7 +155,7 @@ func (d *Data) unitBytes(u *unit) ([]byte, error) {
 		return nil, errTooLarge("the unit at %#x, of %d bytes", u.offset, size)
 	}
 	d.loaded = nil
-	data, err := d.sections.readTo(&d.buffers().unit, sectionInfo, u.offset, size)
+	data, err := d.sections.read(&d.buffers().unit, sectionInfo, u.offset, size)
 	if err == nil {
 		d.loaded = u
 	}

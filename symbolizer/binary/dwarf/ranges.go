@@ -51,7 +51,7 @@ func (d *Data) list(u *unit, v value, yield func(span) error) error {
 		if v.number > 1<<40 {
 			return errMalformed("list of ranges %d", v.number)
 		}
-		data, err := d.sections.readTo(&d.buffers().small, sectionRnglists, u.rnglistsBase+v.number*n, n)
+		data, err := d.sections.read(&d.buffers().small, sectionRnglists, u.rnglistsBase+v.number*n, n)
 		if err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func (d *Data) list(u *unit, v value, yield func(span) error) error {
 func (d *Data) chunked(id sectionID, at uint64, decode func(c *cursor) (more bool, err error)) error {
 	const chunk, longest = 1 << 10, 64 // bytes read at a time, bytes of an entry
 	for {
-		data, err := d.sections.upToIn(&d.buffers().list, id, at, chunk)
+		data, err := d.sections.upTo(&d.buffers().list, id, at, chunk)
 		if err != nil {
 			return err
 		}

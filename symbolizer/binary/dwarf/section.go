@@ -51,14 +51,8 @@ func (s *sections) open(id sectionID) (binary.Contents, error) {
 	return s.bodies[id], s.errs[id]
 }
 
-// read returns n bytes of a section at off. The caller bounds n.
-func (s *sections) read(id sectionID, off, n uint64) ([]byte, error) {
-	var data []byte
-	return s.readTo(&data, id, off, n)
-}
-
-// readTo is read into a buffer, which grows if it must.
-func (s *sections) readTo(buffer *[]byte, id sectionID, off, n uint64) ([]byte, error) {
+// read returns n bytes of a section at off, in a buffer that grows if it must. The caller bounds n.
+func (s *sections) read(buffer *[]byte, id sectionID, off, n uint64) ([]byte, error) {
 	body, err := s.open(id)
 	if err != nil {
 		return nil, err
@@ -70,8 +64,8 @@ func (s *sections) readTo(buffer *[]byte, id sectionID, off, n uint64) ([]byte, 
 	return *buffer, readFull(body, *buffer, off)
 }
 
-// upToIn is upTo into a buffer.
-func (s *sections) upToIn(buffer *[]byte, id sectionID, off, n uint64) ([]byte, error) {
+// upTo returns n bytes of a section at off, or as many as there are, in a buffer.
+func (s *sections) upTo(buffer *[]byte, id sectionID, off, n uint64) ([]byte, error) {
 	body, err := s.open(id)
 	if err != nil {
 		return nil, err
@@ -79,13 +73,7 @@ func (s *sections) upToIn(buffer *[]byte, id sectionID, off, n uint64) ([]byte, 
 	if off >= body.Size {
 		return nil, fmt.Errorf("offset %#x of the %d bytes of %s: %w", off, body.Size, sectionNames[id], binary.ErrMalformed)
 	}
-	return s.readTo(buffer, id, off, min(n, body.Size-off))
-}
-
-// upTo returns n bytes of a section at off, or as many as there are.
-func (s *sections) upTo(id sectionID, off, n uint64) ([]byte, error) {
-	var data []byte
-	return s.upToIn(&data, id, off, n)
+	return s.read(buffer, id, off, min(n, body.Size-off))
 }
 
 func readFull(r io.ReaderAt, data []byte, off uint64) error {

@@ -59,7 +59,7 @@ func (d *Data) readUnits() error {
 
 func (d *Data) unitHeader(at, size uint64) (unit, error) {
 	const longest = 12 + 2 + 1 + 1 + 8 + 8 + 8 // of the 64-bit format, of type units
-	data, err := d.sections.upToIn(&d.buffers().small, sectionInfo, at, longest)
+	data, err := d.sections.upTo(&d.buffers().small, sectionInfo, at, longest)
 	if err != nil {
 		return unit{}, err
 	}
@@ -116,7 +116,7 @@ func (d *Data) readRoot(u *unit) error {
 	}
 	const usual = 256
 	for n := uint64(usual); ; n *= 8 {
-		data, err := d.sections.readTo(&d.buffers().entry, sectionInfo, u.root, min(n, u.end-u.root))
+		data, err := d.sections.read(&d.buffers().entry, sectionInfo, u.root, min(n, u.end-u.root))
 		if err != nil {
 			return err
 		}
