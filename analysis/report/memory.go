@@ -80,13 +80,23 @@ func (m *document) memory(d *Data) {
 		if s.Age != nil {
 			age = fmt.Sprintf("%.3g s, half of the bytes %.3g s", s.Age.OldestSeconds, s.Age.MedianSeconds)
 		}
-		rows = append(rows, []markup{code(s.Function), code(strings.Join(s.Functions[:min(len(s.Functions), 4)], " < ")), text(known(serviceOr(s))), text(estimate(s.Live)), markup(count(s.Live.Objects)),
+		rows = append(rows, []markup{code(s.Function), code(stackOf(s.Functions)), text(known(serviceOr(s))), text(estimate(s.Live)), markup(count(s.Live.Objects)),
 			text(string(s.Verdict) + ": " + s.Why), text(age)})
 	}
 	m.table([]markup{"Function", "Stack, innermost first", "Service, or process", ">Lives", ">Blocks", "Verdict", "Oldest block"}, rows)
 	if o := d.Memory.Omitted; o.Sites > 0 {
 		m.paragraph(text(fmt.Sprintf("%s more hold %s; see %s.", plural(int64(o.Sites), "place"), megabytes(o.Bytes), memory.FileName)))
 	}
+}
+
+// stackOf is the inner part of a stack, innermost function first.
+func stackOf(functions []string) string {
+	const shown = 4
+	var list []string
+	for _, f := range functions[:min(len(functions), shown)] {
+		list = append(list, brief(f))
+	}
+	return strings.Join(list, " < ")
 }
 
 func serviceOr(s *memory.LivePlace) string {

@@ -31,7 +31,7 @@ func TestLeaksAreTold(t *testing.T) {
 		t.Errorf("printed\n%s", got)
 	}
 	for _, want := range []string{
-		"## Memory that lived at the end", "| `example.org/a/server.(*log).keep` | `runtime.makeslice < example.org/a/server.(*log).keep` | ryot |",
+		"## Memory that lived at the end", "| `example.org/a/server.(*log).keep` | `runtime.makeslice < server.(*log).keep` | ryot |",
 		"11 s, half of the bytes 5 s", "steady: it grows | unknown |", "2 places more hold 3 MB; see memory.json.",
 	} {
 		if !strings.Contains(strings.ReplaceAll(page.String(), `\`, ""), want) {
