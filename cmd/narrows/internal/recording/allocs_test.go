@@ -153,12 +153,18 @@ func startRecordingAllocs(t *testing.T, mean uint64, slowdown float64, programs 
 func way(s *profile.Sample) string {
 	for _, l := range s.Location {
 		for _, line := range l.Line {
-			if name, _, _ := strings.Cut(line.Function.Name, "("); strings.HasPrefix(name, "by_") {
+			if name := plainName(line.Function.Name); strings.HasPrefix(name, "by_") {
 				return name
 			}
 		}
 	}
 	return ""
+}
+
+// plainName is a function's name in C: without parameters, and the module that Rust has it in.
+func plainName(function string) string {
+	name, _, _ := strings.Cut(function, "(")
+	return name[strings.LastIndexByte(name, ':')+1:]
 }
 
 // byWay adds up a profile by the functions of testdata/allocs.
@@ -202,25 +208,44 @@ func TestAllocs(t *testing.T) {
 			if _, err := os.Stat(test.preload); test.preload != "" && err != nil {
 				t.Skip(err)
 			}
-			program := startAllocs(t, buildAllocs(t, test.compiler, test.flags...), test.preload, 1, 20000, 10)
-			rec, sink := startRecordingAllocs(t, 1, 1e6, program)
-			truth := program.work(t)
-			summary, err := rec.Stop()
-			if err != nil {
-				t.Fatal(err)
-			}
-			program.end(t)
-			t.Log("\n" + Describe(summary))
-			got := byWay(sink.merged(t, collector.Alloc))
-			for name, want := range truth {
-				if g := got[name]; !near(g.bytes, want.bytes) || !near(g.objects, want.objects) || !near(g.liveBytes, want.liveBytes) || !near(g.liveObjects, want.liveObjects) {
-					t.Errorf("%s: %+v, want %+v", name, g, want)
-				}
-			}
-			t.Logf("elsewhere %+v", got[""])
-			checkAllocStacks(t, sink.merged(t, collector.Alloc))
+			checkAllocs(t, startAllocs(t, buildAllocs(t, test.compiler, test.flags...), test.preload, 1, 20000, 10))
 		})
 	}
+}
+
+// TestAllocsOfRust does the same with Rust's own types.
+func TestAllocsOfRust(t *testing.T) {
+	requireRoot(t)
+	compiler, err := exec.LookPath("rustc")
+	if err != nil {
+		t.Skipf("needs rustc: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "main")
+	if out, err := exec.Command(compiler, "-O", "-g", "-o", path, "testdata/allocs/main.rs").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	checkAllocs(t, startAllocs(t, path, "", 1, 20000, 10))
+}
+
+// checkAllocs records all that a program allocates, and compares that with what it says.
+func checkAllocs(t *testing.T, program *allocProgram) {
+	t.Helper()
+	rec, sink := startRecordingAllocs(t, 1, 1e6, program)
+	truth := program.work(t)
+	summary, err := rec.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program.end(t)
+	t.Log("\n" + Describe(summary))
+	got := byWay(sink.merged(t, collector.Alloc))
+	for name, want := range truth {
+		if g := got[name]; !near(g.bytes, want.bytes) || !near(g.objects, want.objects) || !near(g.liveBytes, want.liveBytes) || !near(g.liveObjects, want.liveObjects) {
+			t.Errorf("%s: %+v, want %+v", name, g, want)
+		}
+	}
+	t.Logf("elsewhere %+v", got[""])
+	checkAllocStacks(t, sink.merged(t, collector.Alloc))
 }
 
 // near: within 2 %.
@@ -239,7 +264,7 @@ func checkAllocStacks(t *testing.T, p *profile.Profile) {
 		all += s.Value[0]
 		for _, l := range s.Location {
 			for _, line := range l.Line {
-				if name, _, _ := strings.Cut(line.Function.Name, "("); name == "work" {
+				if plainName(line.Function.Name) == "work" {
 					complete += s.Value[0]
 				}
 			}
