@@ -3,29 +3,37 @@ package alloc
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/uprobesession"
 )
 
-// mappedPath is a path of the very file that a process has mapped, which a container may
-// have another copy of.
-func mappedPath(pid uint32, m process.Mapping, otherwise string) string {
-	path := fmt.Sprintf("/proc/%d/map_files/%x-%x", pid, m.Start, m.End)
-	if _, err := os.Stat(path); err != nil {
-		return otherwise // it was mapped in other pieces meanwhile
+// fileID tells files apart, as probes do: they are in all that a process maps of one, wherever,
+// and by whatever it is known here.
+type fileID struct{ device, inode uint64 }
+
+// mappedFile is a path of the very file that a process has mapped, which a container may have
+// another copy of.
+func mappedFile(pid uint32, m process.Mapping, otherwise string) (path string, id fileID) {
+	var stat unix.Stat_t
+	path = fmt.Sprintf("/proc/%d/map_files/%x-%x", pid, m.Start, m.End)
+	if unix.Stat(path, &stat) == nil {
+		return path, fileID{stat.Dev, stat.Ino}
 	}
-	return path
+	// It was mapped in other pieces meanwhile.
+	if unix.Stat(otherwise, &stat) != nil {
+		return otherwise, fileID{} // attaching says why
+	}
+	return otherwise, fileID{stat.Dev, stat.Ino}
 }
 
 // attach puts probes at all sites of an allocator: first where memory is freed, so that
 // nothing is followed whose end would not be seen. They are taken away the other way round.
-func (w *Watcher) attach(t *Target, a *allocator, m process.Mapping) error {
-	path := mappedPath(t.PID, m, a.path)
+func (w *Watcher) attach(t *Target, a *allocator, path string) error {
 	cookie := func(s site) uint64 { return uint64(s.function)<<32 | uint64(t.Number) }
 	if w.session != nil {
 		for _, frees := range []bool{true, false} {

@@ -16,7 +16,7 @@ func (w *Watcher) lookAt(pid uint32, mappings []process.Mapping) {
 	w.mu.Unlock()
 	if t == nil {
 		if t = w.looked[pid]; t == nil {
-			t = &Target{PID: pid, attached: map[place]bool{}}
+			t = &Target{PID: pid, attached: map[fileID]bool{}, known: map[place]bool{}}
 			w.looked[pid] = t
 		}
 	}
@@ -33,14 +33,18 @@ func (w *Watcher) lookAt(pid uint32, mappings []process.Mapping) {
 			t.Go = true
 			w.mu.Unlock()
 		}
-		if found.allocator == nil || t.attached[place{found.allocator, m.Start}] {
+		if found.allocator == nil {
 			continue
 		}
 		if _, ok := found.allocator.bias(found.allocator.sites[0], m); !ok {
 			continue // another part of the file
 		}
-		t.attached[place{found.allocator, m.Start}] = true
-		if err := w.probe(t, found.allocator, m); err != nil {
+		path, file := mappedFile(t.PID, m, found.allocator.path)
+		if t.known[place{file, m.Start}] {
+			continue
+		}
+		t.known[place{file, m.Start}] = true
+		if err := w.probe(t, found.allocator, m, path, file); err != nil {
 			w.fail(t.detach())
 			w.mu.Lock()
 			t.end(err)
@@ -73,8 +77,8 @@ func (w *Watcher) find(t *Target, b *process.Binary) looked {
 	return found
 }
 
-// probe sets the probes of one allocator.
-func (w *Watcher) probe(t *Target, a *allocator, m process.Mapping) error {
+// probe sets the probes of one allocator, which are in the file wherever it is mapped.
+func (w *Watcher) probe(t *Target, a *allocator, m process.Mapping, path string, file fileID) error {
 	w.mu.Lock()
 	isNew := w.targets[t.PID] == nil
 	if isNew {
@@ -96,7 +100,11 @@ func (w *Watcher) probe(t *Target, a *allocator, m process.Mapping) error {
 		t.began, t.Began = time.Now(), accounting.Monotonic()
 		t.measured = w.measure(t, t.began)
 	}
-	if err := w.attach(t, a, m); err != nil {
+	if t.attached[file] {
+		return nil
+	}
+	t.attached[file] = true
+	if err := w.attach(t, a, path); err != nil {
 		return fmt.Errorf("probing process %d: %w", t.PID, err)
 	}
 	w.mu.Lock()

@@ -39,7 +39,8 @@ type Target struct {
 
 	described bpf.AllocAllocTarget
 	prices    [bpf.AllocAllocFunctionALLOC_FUNCTIONS]time.Duration
-	attached  map[place]bool
+	attached  map[fileID]bool
+	known     map[place]bool // whose functions are described
 	links     []io.Closer
 	began     time.Time
 	predicted bool
@@ -49,8 +50,8 @@ type Target struct {
 
 // place is a file that is mapped somewhere.
 type place struct {
-	allocator *allocator
-	start     uint64
+	file  fileID
+	start uint64
 }
 
 const (

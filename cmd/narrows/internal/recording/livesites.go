@@ -90,6 +90,9 @@ func DescribeLeaks(d *memory.Document) string {
 		if l.Age != nil {
 			age = fmt.Sprintf("the oldest block lives for %.3g s, half of the bytes for %.3g s", l.Age.OldestSeconds, l.Age.MedianSeconds)
 		}
+		if l.Cut != "" {
+			age += "; that was when it lost its probes"
+		}
 		g := session.MemoryEstimate{Bytes: l.Growth.Bytes, LowBytes: l.Growth.LowBytes, HighBytes: l.Growth.HighBytes}
 		fmt.Fprintf(&b, "            %s more in the last %.3g of %.3g s; %s; %d recorded\n", estimate(g), l.Growth.Seconds, l.FollowedSeconds, age, l.Live.Samples)
 	}
