@@ -29,6 +29,7 @@ func (t *GoTable) Reach() (low, high uint64) {
 // that reading all of it would take too long.
 func (t *GoTable) Ranges(wanted func(low, high uint64) bool) iter.Seq2[Range, error] {
 	return func(yield func(Range, error) bool) {
+		defer func() { t.steps = [3][]goStep{} }()
 		steps := int(min(maxGoRangeSteps, goRangeStepsFewest+goRangeStepsPerByte*t.lines.size))
 		for i := range t.functions {
 			if steps <= 0 {
@@ -70,7 +71,7 @@ type goStep struct {
 type goBody struct {
 	table                *GoTable
 	record               goRecord
-	files, lines, inline []goStep
+	files, lines, inline goSteps
 	scopes               map[int32]*Scope // by index in the inline tree; -1 is the function
 	paths                map[int32]string
 }
@@ -82,20 +83,21 @@ func (t *GoTable) functionRanges(i int, wanted func(low, high uint64) bool) ([]R
 		return nil, err
 	}
 	b := goBody{table: t, record: fn, scopes: map[int32]*Scope{}, paths: map[int32]string{}}
-	for _, part := range []struct {
+	for i, part := range []struct {
 		offset uint32
-		steps  *[]goStep
+		steps  *goSteps
 	}{{fn.fileTable, &b.files}, {fn.lineTable, &b.lines}, {fn.inlineTable, &b.inline}} {
-		if *part.steps, err = t.steps(part.offset, fn); err != nil {
+		if t.steps[i], err = t.decode(t.steps[i][:0], part.offset, fn); err != nil {
 			return nil, err
 		}
+		part.steps.all = t.steps[i]
 	}
 	end := fn.end
 	if fn.lineTable != 0 { // what it does not cover is padding
-		if len(b.lines) == 0 {
+		if len(b.lines.all) == 0 {
 			return nil, nil
 		}
-		end = min(end, b.lines[len(b.lines)-1].until)
+		end = min(end, b.lines.all[len(b.lines.all)-1].until)
 	}
 	var ranges []Range
 	for at := fn.entry; at < end; {
@@ -118,12 +120,18 @@ func (t *GoTable) functionRanges(i int, wanted func(low, high uint64) bool) ([]R
 	return ranges, nil
 }
 
-// steps decodes a table up to the end of the function.
-func (t *GoTable) steps(table uint32, fn goRecord) ([]goStep, error) {
+// goSteps are all values of a table, and where one was found last: they are mostly asked
+// for in order of address.
+type goSteps struct {
+	all  []goStep
+	last int
+}
+
+// decode appends the steps of a table up to the end of the function.
+func (t *GoTable) decode(steps []goStep, table uint32, fn goRecord) ([]goStep, error) {
 	if table == 0 {
-		return nil, nil
+		return steps, nil
 	}
-	var steps []goStep
 	d := varints{table: t, at: uint64(table)}
 	value, until := int32(-1), uint64(fn.entry)
 	for first := true; until < uint64(fn.end); first = false {
@@ -150,8 +158,17 @@ func (t *GoTable) steps(table uint32, fn goRecord) ([]goStep, error) {
 
 // step returns the value that holds at pc and up to where it does, and false where
 // the table does not cover it.
-func step(steps []goStep, pc, end uint32) (value int32, until uint32, ok bool) {
-	i, _ := slices.BinarySearchFunc(steps, pc, func(s goStep, pc uint32) int {
+func (s *goSteps) step(pc, end uint32) (value int32, until uint32, ok bool) {
+	const near = 4
+	steps, i := s.all, s.last
+	for n := 0; n < near && i < len(steps) && steps[i].until <= pc; n++ {
+		i++
+	}
+	if i < len(steps) && steps[i].until > pc && (i == 0 || steps[i-1].until <= pc) {
+		s.last = i
+		return steps[i].value, min(steps[i].until, end), true
+	}
+	i, _ = slices.BinarySearchFunc(steps, pc, func(s goStep, pc uint32) int {
 		if s.until <= pc {
 			return -1
 		}
@@ -165,15 +182,15 @@ func step(steps []goStep, pc, end uint32) (value int32, until uint32, ok bool) {
 
 // until returns up to where everything is as at pc.
 func (b *goBody) until(pc, end uint32) uint32 {
-	for _, steps := range [][]goStep{b.inline, b.files, b.lines} {
-		_, end, _ = step(steps, pc, end)
+	for _, steps := range []*goSteps{&b.inline, &b.files, &b.lines} {
+		_, end, _ = steps.step(pc, end)
 	}
 	return end
 }
 
 // at returns the range from pc up to until.
 func (b *goBody) at(pc, until uint32) (Range, error) {
-	index, _, ok := step(b.inline, pc, until)
+	index, _, ok := b.inline.step(pc, until)
 	if !ok || b.record.inlineTree == goNoOffset {
 		index = -1
 	}
@@ -195,7 +212,7 @@ func (b *goBody) at(pc, until uint32) (Range, error) {
 
 // ownFile returns the file of the function itself, as GoTable.ownFile does.
 func (b *goBody) ownFile() (string, error) {
-	if index, _, ok := step(b.inline, b.record.entry, b.record.end); ok && index >= 0 {
+	if index, _, ok := b.inline.step(b.record.entry, b.record.end); ok && index >= 0 {
 		return "", nil
 	}
 	file, _, err := b.position(b.record.entry)
@@ -204,8 +221,8 @@ func (b *goBody) ownFile() (string, error) {
 
 // position returns the file and line at pc, as GoTable.position does.
 func (b *goBody) position(pc uint32) (string, int, error) {
-	file, _, fileOK := step(b.files, pc, b.record.end)
-	line, _, lineOK := step(b.lines, pc, b.record.end)
+	file, _, fileOK := b.files.step(pc, b.record.end)
+	line, _, lineOK := b.lines.step(pc, b.record.end)
 	if !fileOK || !lineOK || file < 0 || line < 0 || b.record.unit == goNoOffset {
 		return "", 0, nil
 	}
@@ -247,7 +264,7 @@ func (b *goBody) scope(index int32, depth int) (*Scope, error) {
 		if s.CallFile, s.CallLine, err = b.position(pc); err != nil {
 			return nil, err
 		}
-		parent, _, ok := step(b.inline, pc, b.record.end)
+		parent, _, ok := b.inline.step(pc, b.record.end)
 		if !ok {
 			parent = -1
 		}

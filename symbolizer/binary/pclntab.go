@@ -69,6 +69,7 @@ type GoTable struct {
 	// Room for what is read at a time.
 	record [goFuncSize]byte
 	four   [4]byte
+	steps  [3][]goStep
 }
 
 // A goFunction says where a function begins, relative to GoTable.text, and

@@ -34,7 +34,7 @@ func (r *Reader) rust() {
 		}
 		seen |= 1 << d
 	}
-	if bits.OnesCount16(seen) < 5 { // the hash of a name by chance is more varied
+	if bits.OnesCount16(seen) < 5 { // a hash has more different digits
 		r.refuse()
 		return
 	}
