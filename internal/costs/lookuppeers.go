@@ -42,7 +42,7 @@ func (b *bench) lookupPeers(ctx context.Context) error {
 // lookupBesideLLVM has Narrows and llvm-symbolizer name the same addresses in turn.
 // llvm-symbolizer keeps nothing for the next time and uses one CPU; Narrows uses all.
 func (b *bench) lookupBesideLLVM(ctx context.Context, c corpus) error {
-	llvm, err := newLLVM(c)
+	llvm, err := newLLVM(c, b.config.Dir)
 	if err != nil {
 		b.table.skip(c.what()+": llvm-symbolizer", err)
 		_, err := b.lookup(ctx, c, func() error { return nil })

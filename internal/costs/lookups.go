@@ -80,15 +80,24 @@ func dropCaches() error {
 	return nil
 }
 
-// lookup names in rounds. Each has beside at its end.
+// lookup names in rounds. Each has beside at its end. The folders of all rounds are removed
+// after the last: a file system may take its time over new files where others were just
+// removed, which are not where a user names for the first time.
 func (b *bench) lookup(ctx context.Context, c corpus, beside func() error) (s speeds, err error) {
 	workers := runtime.GOMAXPROCS(0)
-	dir := filepath.Join(b.config.Dir, "indexes")
-	for range repetitions {
+	var dirs []string
+	defer func() {
+		for _, dir := range dirs {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	for round := range repetitions {
+		dir := filepath.Join(b.config.Dir, fmt.Sprintf("%s, indexes of round %d", c.name, round))
+		dirs = append(dirs, dir)
 		if err := b.lookupOnce(ctx, c, dir, workers, &s); err != nil {
 			return speeds{}, err
 		}
-		if err := errors.Join(os.RemoveAll(dir), beside()); err != nil {
+		if err := beside(); err != nil {
 			return speeds{}, err
 		}
 	}
