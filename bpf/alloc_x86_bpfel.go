@@ -125,7 +125,7 @@ type AllocAllocSpace struct {
 			InKernel     uint8
 			Memory       uint8
 			File         uint32
-			Padding      uint32
+			OfAllocation uint32
 			Version      uint64
 			Frames       [1151]uint64
 		}

@@ -7,6 +7,7 @@
 #ifndef NARROWS_CONTENTION_H
 #define NARROWS_CONTENTION_H
 
+#include "slab_cache.h"
 #include "thread_wait.h"
 
 /* Of the tracepoints (include/trace/events/lock.h), the same since 5.19. Semaphores have none. */
@@ -26,8 +27,6 @@ enum contention_flag {
 	CONTENTION_HAS_STACK = 16, /* one was taken, though it may have been lost */
 	CONTENTION_NO_CALL = 32,  /* no system call: a fault, or an interrupt on the thread's own stack */
 };
-
-#define CACHE_NAME 32
 
 struct contention_event {
 	struct event_header header; /* the time of its end */

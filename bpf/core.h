@@ -42,6 +42,9 @@ enum counter {
 	COUNTER_ALLOC_UNREADABLE,      /* ... or where its address was stored could not be read */
 	COUNTER_RING_FILLED,           /* a period began in which waits are thinned out more: the ring is filling */
 	COUNTER_FAULT_UNTRACKED,       /* a page taken for the kernel's own fault in a program's memory is not counted */
+	COUNTER_KERNEL_ALLOC_FULL,     /* memory of the kernel is not followed until it is freed: too much lives */
+	COUNTER_KERNEL_ALLOC_REUSED,   /* ... was freed without that being seen: it was allocated again */
+	COUNTER_KERNEL_ALLOC_IN_PART,  /* ... was freed in part only, and is taken for freed */
 	COUNTER_MAX,
 };
 
@@ -55,6 +58,7 @@ enum event_kind {
 	EVENT_GO_WAIT,      /* a goroutine waited, and was made ready */
 	EVENT_ALLOC,        /* memory was allocated */
 	EVENT_FAULT,        /* page faults, or pages taken for them */
+	EVENT_KERNEL_ALLOC, /* the kernel took memory for itself */
 };
 
 /* Every event starts like this, so that one reader serves all. */

@@ -84,7 +84,10 @@ const (
 	CoreCounterCOUNTER_ALLOC_UNREADABLE       CoreCounter = 26
 	CoreCounterCOUNTER_RING_FILLED            CoreCounter = 27
 	CoreCounterCOUNTER_FAULT_UNTRACKED        CoreCounter = 28
-	CoreCounterCOUNTER_MAX                    CoreCounter = 29
+	CoreCounterCOUNTER_KERNEL_ALLOC_FULL      CoreCounter = 29
+	CoreCounterCOUNTER_KERNEL_ALLOC_REUSED    CoreCounter = 30
+	CoreCounterCOUNTER_KERNEL_ALLOC_IN_PART   CoreCounter = 31
+	CoreCounterCOUNTER_MAX                    CoreCounter = 32
 )
 
 type CoreEventHeader struct {
@@ -106,6 +109,7 @@ const (
 	CoreEventKindEVENT_GO_WAIT      CoreEventKind = 7
 	CoreEventKindEVENT_ALLOC        CoreEventKind = 8
 	CoreEventKindEVENT_FAULT        CoreEventKind = 9
+	CoreEventKindEVENT_KERNEL_ALLOC CoreEventKind = 10
 )
 
 type CoreFutexCallFlag uint32
@@ -176,7 +180,7 @@ type CoreStack struct {
 	InKernel     uint8
 	Memory       uint8
 	File         uint32
-	Padding      uint32
+	OfAllocation uint32
 	Version      uint64
 	Frames       [1151]uint64
 }

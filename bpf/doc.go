@@ -22,3 +22,4 @@ package bpf
 //go:generate go tool bpf2go -target amd64,arm64 -type go_wait_event -type go_target -type go_hits -type goroutine -type parked GoLock golock.bpf.c
 //go:generate go tool bpf2go -target amd64,arm64 -type alloc_event -type alloc_record -type alloc_target -type alloc_hits -type alloc_function Alloc alloc.bpf.c
 //go:generate go tool bpf2go -target amd64,arm64 -type fault_event -type fault_totals -type fault_cpu Fault fault.bpf.c
+//go:generate go tool bpf2go -target amd64,arm64 -type kernel_alloc_event -type kernel_alloc_record -type kernel_alloc_cpu -type kernel_alloc_flag -type kernel_alloc_kind KernelAlloc kernelalloc.bpf.c

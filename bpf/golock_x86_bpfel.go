@@ -48,7 +48,7 @@ type GoLockGoSpace struct {
 			InKernel     uint8
 			Memory       uint8
 			File         uint32
-			Padding      uint32
+			OfAllocation uint32
 			Version      uint64
 			Frames       [1151]uint64
 		}

@@ -7,6 +7,7 @@
 #define NARROWS_LOCK_OBJECT_H
 
 #include "contention.h"
+#include "slab_cache.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -20,16 +21,6 @@ struct mutex {
 
 struct rw_semaphore {
 	struct lock_word owner; /* a task and 2 bits; not with PREEMPT_RT */
-};
-
-struct kmem_cache_order_objects {
-	unsigned int x;
-};
-
-struct kmem_cache {
-	unsigned int size; /* of an object and what is between two */
-	struct kmem_cache_order_objects oo;
-	const char *name;
 };
 
 struct sighand_struct___any {
@@ -69,9 +60,6 @@ struct queue_record {
 	__u64 address;
 	__u64 cpu;
 };
-
-/* Since 6.14. */
-extern struct kmem_cache *bpf_get_kmem_cache(__u64 address) __ksym __weak;
 
 const volatile __u32 page_shift = 12; /* set by user space */
 

@@ -24,7 +24,7 @@ struct stack {
 	__u8 in_kernel;  /* whether the kernel was interrupted */
 	__u8 memory;     /* whether a stack_memory precedes the event */
 	__u32 file;      /* the one whose rows are missing, for UNWIND_NO_TABLE */
-	__u32 padding;
+	__u32 of_allocation; /* the kernel's frames begin in what allocates its memory */
 	__u64 version;   /* of the mappings that the walk went by; 0 if there were none */
 	__u64 frames[MAX_USER_FRAMES + MAX_KERNEL_FRAMES];
 };

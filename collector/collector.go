@@ -25,6 +25,7 @@
 //	collector/kernellock  those of the kernel
 //	collector/futex       locks of user space, from futex calls
 //	collector/fault       which code makes memory resident
+//	collector/kernelalloc where the kernel allocates memory for itself
 //	collector/replay      the order of time; what benchmark ran when
 //	collector/accounting  how much CPU time there was
 //	collector/window      samples into pprof
@@ -52,6 +53,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/fault"
 	"github.com/narrows-profiler/narrows/collector/futex"
 	"github.com/narrows-profiler/narrows/collector/jit"
+	"github.com/narrows-profiler/narrows/collector/kernelalloc"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/collector/lock"
 	"github.com/narrows-profiler/narrows/collector/process"
@@ -78,6 +80,10 @@ const (
 
 // Fault is what made memory resident: faults/count, resident/bytes.
 const Fault Signal = "fault"
+
+// KernelAlloc is what the kernel allocated for itself, with Go's heap profile's four types.
+// What is in use is in the last window.
+const KernelAlloc Signal = "kernel-alloc"
 
 // Window is what was recorded in one stretch of time.
 type Window struct {
@@ -127,7 +133,11 @@ type Collector struct {
 	allocsErr error
 	faults    *fault.Watcher // nil if page faults are not recorded
 	faultsErr error          // why not, if they were wanted
-	events    *ringbuf.Reader
+	// kernelAllocs is nil if the kernel's own memory is not recorded; kernelAllocsErr is why
+	// not, if it should be.
+	kernelAllocs    *kernelalloc.Watcher
+	kernelAllocsErr error
+	events          *ringbuf.Reader
 
 	queue    replay.Queue[any]
 	timeline replay.Timeline
@@ -217,6 +227,7 @@ func (c *Collector) open() error {
 		return err
 	}
 	c.openAllocs(scanned)
+	c.openKernelAllocs()
 	return c.mark(scheduled)
 }
 
@@ -360,7 +371,7 @@ func (c *Collector) Supplement(m *profile.Mapping) (io.ReaderAt, int64, error) {
 // how it went. The files that Binary gives stay open until Close.
 func (c *Collector) Stop() (Report, error) {
 	c.waiting()
-	err := c.stopAllocs()
+	err := errors.Join(c.stopAllocs(), c.stopKernelAllocs())
 	err = errors.Join(err, c.mark(last))
 	if c.waits != nil {
 		err = errors.Join(err, c.kernelLocks.stop(), c.waits.Stop())
@@ -385,7 +396,7 @@ func (c *Collector) Stop() (Report, error) {
 func (c *Collector) Close() error { return c.close() }
 
 func (c *Collector) close() error {
-	failures := []error{c.kernelLocks.close(), c.goroutines.close(), c.allocs.close(), c.closeFaults()}
+	failures := []error{c.kernelLocks.close(), c.goroutines.close(), c.allocs.close(), c.closeFaults(), c.closeKernelAllocs()}
 	if c.futexes != nil {
 		failures = append(failures, c.futexes.Close())
 	}
@@ -437,7 +448,7 @@ func (c *Collector) mark(kind boundaryKind) error {
 		return err
 	}
 	if kind != possible {
-		err = errors.Join(c.cut(reading.Time), c.faultTotals(reading.Time))
+		err = errors.Join(c.cut(reading.Time), c.faultTotals(reading.Time), c.kernelAllocTotals(reading.Time))
 	}
 	c.queue.Push(reading.Time, boundary{reading: reading, count: count, kind: kind})
 	return err

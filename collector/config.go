@@ -23,6 +23,10 @@ type Config struct {
 	Waits bool
 	// Faults records which code makes memory resident.
 	Faults bool
+	// KernelAllocMean records where the kernel allocates memory for itself, and what of it is
+	// not freed: an allocation for each so many bytes on average, each one if it is 1. 0 does
+	// not.
+	KernelAllocMean uint64
 	// Kernel names the kernel's functions, by which waits are told apart; nil if nobody
 	// can.
 	Kernel wait.Names
@@ -77,6 +81,9 @@ func (c Config) Check() error {
 	}
 	if c.AllocMean > alloc.MaxMean {
 		return fmt.Errorf("an allocation for each %d bytes: use 1 to %d", c.AllocMean, uint64(alloc.MaxMean))
+	}
+	if c.KernelAllocMean > alloc.MaxMean {
+		return fmt.Errorf("an allocation of the kernel for each %d bytes: use 1 to %d", c.KernelAllocMean, uint64(alloc.MaxMean))
 	}
 	if c.AllocMean > 0 && !c.Waits {
 		return errors.New("allocations are recorded only together with waits")

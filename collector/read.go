@@ -20,6 +20,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/fault"
 	"github.com/narrows-profiler/narrows/collector/golock"
+	"github.com/narrows-profiler/narrows/collector/kernelalloc"
 	"github.com/narrows-profiler/narrows/collector/kernellock"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/collector/process"
@@ -110,6 +111,11 @@ func (c *Collector) event(record []byte, memories map[int]*unwind.Memory) {
 			}
 		case bpf.CoreEventKindEVENT_FAULT:
 			if event, err := fault.Decode(record); err == nil {
+				c.queue.Push(event.Time, event)
+				return
+			}
+		case bpf.CoreEventKindEVENT_KERNEL_ALLOC:
+			if event, err := kernelalloc.Decode(record); err == nil {
 				c.queue.Push(event.Time, event)
 				return
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/goheap"
 	"github.com/narrows-profiler/narrows/collector/golock"
 	"github.com/narrows-profiler/narrows/collector/jit"
+	"github.com/narrows-profiler/narrows/collector/kernelalloc"
 	"github.com/narrows-profiler/narrows/collector/kernellock"
 	"github.com/narrows-profiler/narrows/collector/process"
 	"github.com/narrows-profiler/narrows/collector/replay"
@@ -85,6 +86,8 @@ type replayer struct {
 	goWaits *goWaits // nil if those of goroutines are not
 	heap    *heap    // nil if allocations are not
 
+	kernelHeap *kernelHeap // nil if the kernel's own memory is not
+
 	index     int
 	opened    *boundary // nil before the first boundary and after the last
 	cpu       *window.Builder
@@ -117,6 +120,12 @@ func (r *replayer) release(before uint64) {
 			r.fault(e)
 		case fault.Totals:
 			r.faults.total(e)
+		case kernelalloc.Event:
+			r.kernelAllocated(e)
+		case kernelalloc.Totals:
+			r.kernelHeap.total(e)
+		case kernelBlocks:
+			r.kernelLive(e)
 		case alloc.Event:
 			r.allocated(e)
 		case goheap.Growth:
@@ -204,6 +213,9 @@ func (r *replayer) boundary(b boundary) {
 		if r.heap != nil {
 			r.heap.begin()
 		}
+		if r.kernelHeap != nil {
+			r.kernelHeap.begin()
+		}
 	}
 	r.table.Sweep(b.reading.Time)
 }
@@ -219,6 +231,9 @@ func (r *replayer) frames() int {
 	}
 	if r.heap != nil {
 		n += r.heap.builder.Frames()
+	}
+	if r.kernelHeap != nil {
+		n += r.kernelHeap.builder.Frames()
 	}
 	return n
 }
@@ -264,6 +279,9 @@ func (r *replayer) close(from, to boundary) {
 	}
 	if r.faults != nil {
 		profiles[Fault] = r.faults.profile(r.selection.All, start, end.Sub(start))
+	}
+	if r.kernelHeap != nil {
+		profiles[KernelAlloc] = r.kernelHeap.profile(r.selection.All, start, end.Sub(start))
 	}
 	r.windows <- w
 }

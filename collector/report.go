@@ -74,11 +74,17 @@ type Report struct {
 	// Faults is all page faults there were while they were recorded, and the bytes that were
 	// taken for them, sent or not; FaultRuns and FaultTime are what the programs took, and
 	// FaultsErr is why faults were not recorded, if they should have been.
-	Faults     fault.Totals
-	FaultRuns  uint64
-	FaultTime  time.Duration
-	FaultsErr  error
-	Unreadable []int // processes whose mappings could not be read at the start
+	Faults    fault.Totals
+	FaultRuns uint64
+	FaultTime time.Duration
+	FaultsErr error
+	// KernelAllocs is what the kernel allocated for itself; Runs and Time are what the programs
+	// took, and Err is why it was not recorded, if it should have been.
+	KernelAllocs    KernelAllocs
+	KernelAllocRuns uint64
+	KernelAllocTime time.Duration
+	KernelAllocsErr error
+	Unreadable      []int // processes whose mappings could not be read at the start
 }
 
 // Unwinding counts how the stacks ended that began in one file. The file without a
@@ -132,7 +138,7 @@ func (c *Collector) report() (Report, error) {
 	if r.ProgramRuns, r.ProgramTime, err = c.sampler.Cost(); err != nil {
 		return r, err
 	}
-	return r, errors.Join(c.reportWaits(&r), c.reportFaults(&r))
+	return r, errors.Join(c.reportWaits(&r), c.reportFaults(&r), c.reportKernelAllocs(&r))
 }
 
 // reportWaits adds how the recording of waits went.

@@ -90,6 +90,10 @@ func (r *replayer) stackEvent(s wait.Stack) {
 		return
 	}
 	state := ""
+	if s.OfAllocation {
+		r.kernelStackEvent(p, s)
+		return
+	}
 	if r.offCPU != nil {
 		s.Kernel = r.offCPU.trim(s.Kernel)
 		state = r.offCPU.reasons.State(s.Kernel)

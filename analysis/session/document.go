@@ -15,7 +15,9 @@ const (
 	LockHeld  = "lock-held.pb.gz"
 	Alloc     = "alloc.pb.gz"
 	Fault     = "fault.pb.gz"
-	GPUIdle   = "gpu-idle.pb.gz"
+	// KernelAlloc is what the kernel allocated for itself.
+	KernelAlloc = "kernel-alloc.pb.gz"
+	GPUIdle     = "gpu-idle.pb.gz"
 )
 
 // ProfileFile is the name of a signal's profile.
@@ -113,8 +115,10 @@ type Summary struct {
 	// Faults is all page faults of the machine; nil if they were not recorded.
 	Faults *Faults `json:"faults,omitempty"`
 	// Memory is what was allocated and what of it lives; nil if that was not recorded.
-	Memory   *Memory  `json:"memory,omitempty"`
-	Warnings []string `json:"warnings"`
+	Memory *Memory `json:"memory,omitempty"`
+	// KernelMemory is the same of the kernel itself.
+	KernelMemory *KernelMemory `json:"kernel_memory,omitempty"`
+	Warnings     []string      `json:"warnings"`
 }
 
 // Faults is all page faults of the machine while it was recorded, and the bytes of memory that
@@ -138,6 +142,25 @@ type Memory struct {
 	Live      MemoryEstimate `json:"live"`
 	// Stacks are those of which most lives, the largest first.
 	Stacks []MemoryStack `json:"stacks"`
+}
+
+// KernelMemory is what the kernel allocated for itself while it was recorded, and what of it
+// lived at the end.
+type KernelMemory struct {
+	Memory
+	// Objects and their bytes, and pages, are all that there were on the machine, recorded or
+	// not. Pages for programs and the page cache are not among them.
+	Objects     int64 `json:"objects"`
+	ObjectBytes int64 `json:"object_bytes"`
+	PageBytes   int64 `json:"page_bytes"`
+	// UnseenPageBytes is pages that were taken many at a time, which has no tracepoint.
+	UnseenPageBytes int64 `json:"unseen_page_bytes"`
+	// SlabPageBytes is an estimate of the part of PageBytes that was taken to hold objects;
+	// the profile does not have it again. SlabPageLiveBytes is what lived of it.
+	SlabPageBytes     int64 `json:"slab_page_bytes"`
+	SlabPageLiveBytes int64 `json:"slab_page_live_bytes"`
+	// ProgramBytes is an estimate of what eBPF programs allocated, Narrows' own among them.
+	ProgramBytes int64 `json:"ebpf_program_bytes"`
 }
 
 // MemoryStack is what one stack allocated.
@@ -231,6 +254,10 @@ type OwnCost struct {
 	// pages being taken. Older sessions do not have them.
 	FaultRunSeconds float64 `json:"fault_run_seconds,omitempty"`
 	FaultRuns       int64   `json:"fault_runs,omitempty"`
+	// KernelAllocRunSeconds and KernelAllocRuns are the same of the programs that watch the
+	// kernel's own allocations, where they are recorded.
+	KernelAllocRunSeconds float64 `json:"kernel_alloc_run_seconds,omitempty"`
+	KernelAllocRuns       int64   `json:"kernel_alloc_runs,omitempty"`
 	// InterruptSeconds is what the interrupts that ran the programs took, EBPFRunSeconds
 	// included: EBPFRuns times what one was measured to cost when the recording began.
 	// 0 if that could not be told.

@@ -22,7 +22,7 @@ func fullSummary() session.Summary {
 			ByCPUAndWindow: []session.CPUTime{{CPU: 1, Window: 2, Time: session.Time{ExpectedNS: 100, SeenNS: 99, LostNS: 1, IdleNS: 5, StealNS: 2, Samples: 9}}},
 		},
 		Losses:     []session.Loss{{Reason: "missed ticks", Count: 1, Where: "cpu 1"}},
-		OwnCost:    &session.OwnCost{CPUUserSeconds: 0.5, CPUSystemSeconds: 0.25, EBPFRunSeconds: 0.125, EBPFRuns: 99, AllocRuns: 7, AllocRunSeconds: 0.5, PeakMemoryBytes: 1 << 20},
+		OwnCost:    &session.OwnCost{CPUUserSeconds: 0.5, CPUSystemSeconds: 0.25, EBPFRunSeconds: 0.125, EBPFRuns: 99, AllocRuns: 7, AllocRunSeconds: 0.5, KernelAllocRuns: 8, KernelAllocRunSeconds: 0.25, PeakMemoryBytes: 1 << 20},
 		Unwinding:  []session.Unwinding{{File: "/bin/service", BuildID: "abc", Complete: 9, Truncated: map[string]int64{"no frame pointer": 1}}},
 		Symbols:    []session.Symbols{{File: "/bin/service", BuildID: "abc", Named: 9, Unnamed: map[string]int64{"stripped": 1}}},
 		Services:   []session.Service{{Name: "ryot", PID: 7, TargetKind: "reference", URL: "http://127.0.0.1:1"}},
@@ -36,6 +36,13 @@ func fullSummary() session.Summary {
 			MeanBytes: 524288, Allocated: session.MemoryEstimate{Bytes: 100, LowBytes: 90, HighBytes: 120, Objects: 4, Samples: 3},
 			Live:   session.MemoryEstimate{Bytes: 10, LowBytes: 9, HighBytes: 12, Objects: 1, Samples: 1},
 			Stacks: []session.MemoryStack{{Functions: []string{"leak", "main"}, Live: session.MemoryEstimate{Bytes: 10, Objects: 1}}},
+		},
+		KernelMemory: &session.KernelMemory{
+			Memory: session.Memory{
+				MeanBytes: 65536, Allocated: session.MemoryEstimate{Bytes: 100, Objects: 4, Samples: 3}, Live: session.MemoryEstimate{Bytes: 10, Objects: 1, Samples: 1},
+				Stacks: []session.MemoryStack{{Functions: []string{"kmem_cache_alloc", "alloc_inode"}}},
+			},
+			Objects: 5, ObjectBytes: 960, PageBytes: 8192, UnseenPageBytes: 4096, SlabPageBytes: 2048, SlabPageLiveBytes: 1024, ProgramBytes: 64,
 		},
 		Warnings: []string{"a warning"},
 	}

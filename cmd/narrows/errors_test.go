@@ -85,6 +85,8 @@ func TestBadCommandLines(t *testing.T) {
 		{name: "allocations without probes", args: []string{"record", "--alloc", "--max-slowdown", "0", "-p", "1"}, says: []string{"--max-slowdown 0"}},
 		{name: "allocations into one file", args: []string{"record", "--alloc", "-p", "1", "-o", "a.pb.gz"}, says: []string{"name a folder"}},
 		{name: "an allocation for no byte", args: []string{"record", "--alloc", "--alloc-rate", "0", "-p", "1"}, says: []string{"--alloc-rate 1"}},
+		{name: "an allocation of the kernel for no byte", args: []string{"record", "--kernel-alloc", "--kernel-alloc-rate", "0"}, says: []string{"--kernel-alloc-rate 1"}},
+		{name: "the kernel's allocations in a flame graph", args: []string{"record", "--kernel-alloc", "-o", "x.svg"}, says: []string{"a folder with -o"}},
 		{name: "flame without input", args: []string{"flame"}, says: []string{"<input>"}},
 	} {
 		t.Run(f.name, func(t *testing.T) {

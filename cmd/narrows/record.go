@@ -26,8 +26,9 @@ type recordCommand struct {
 	Cgroup    []string      `help:"Keep only what runs in this cgroup (v2) and those beneath it, by its path."`
 	Window    time.Duration `default:"10s" help:"Length of the windows a session is made of."`
 	allocFlags
-	Waits  bool `default:"true" negatable:"" help:"Record where threads wait and for which locks as well, which slows down programs that do little else."`
-	Faults bool `default:"true" negatable:"" help:"Record which code makes memory resident as well."`
+	Kernel kernelAllocFlags `embed:""`
+	Waits  bool             `default:"true" negatable:"" help:"Record where threads wait and for which locks as well, which slows down programs that do little else."`
+	Faults bool             `default:"true" negatable:"" help:"Record which code makes memory resident as well."`
 	cacheFlags
 	probeFlags
 	// Nobody is asked unless a URL is given: the question tells what runs here.
@@ -43,6 +44,8 @@ func (recordCommand) Help() string {
   sudo narrows record -d 30s -p 4242 -o hot.svg   one process, straight to a flame graph
   sudo narrows record -d 30s --alloc -p 4242      also where it allocates memory, and what it never frees:
                                                   go tool pprof -sample_index=inuse_space DIR/alloc.pb.gz
+  sudo narrows record -d 30s --kernel-alloc       also where the kernel allocates memory for itself, for whom,
+                                                  and what it never frees
 
 Ctrl-C ends a recording early and keeps it. COMMAND gets what the terminal sends, is ended when the
 recording ends before it, and its exit status becomes that of narrows; if narrows is killed, COMMAND
@@ -57,7 +60,7 @@ func (c *recordCommand) Validate() error {
 	if err := c.probeFlags.validate(); err != nil {
 		return err
 	}
-	if err := c.validAllocs(); err != nil {
+	if err := errors.Join(c.validAllocs(), c.Kernel.valid(c.Output)); err != nil {
 		return err
 	}
 	return validRecording(c.Frequency, c.Window)
@@ -78,6 +81,9 @@ func (c *recordCommand) Run(ctx context.Context, s streams) error {
 		fmt.Fprintf(s.out, "            narrows locks %s\n", dir)
 		if summary.Memory != nil {
 			fmt.Fprintf(s.out, "            go tool pprof -top -sample_index=inuse_space %s/%s\n", dir, session.Alloc)
+		}
+		if summary.KernelMemory != nil {
+			fmt.Fprintf(s.out, "            go tool pprof -top -sample_index=inuse_space %s/%s\n", dir, session.KernelAlloc)
 		}
 		return nil
 	})
@@ -112,7 +118,7 @@ func (c *recordCommand) config() (collector.Config, error) {
 		}
 	}
 	config.Selection.PIDs = c.PID
-	config.AllocMean = c.mean()
+	config.AllocMean, config.KernelAllocMean = c.mean(), c.Kernel.mean()
 	for _, path := range c.Cgroup {
 		ids, err := cgroup.IDs(path)
 		if err != nil {

@@ -226,6 +226,38 @@ func TestRecordWithoutWaits(t *testing.T) {
 	}
 }
 
+// --kernel-alloc adds a profile like Go's heap profile; without it nothing is said of the
+// kernel's memory, and none of its programs run.
+func TestRecordKernelAllocs(t *testing.T) {
+	requireRecording(t)
+	for _, flags := range [][]string{{"--kernel-alloc", "--kernel-alloc-rate", "1"}, nil} {
+		cmd := narrows(t, append(append([]string{"record", "--no-waits", "--no-faults"}, flags...), "-d", "300ms", "-o", "s")...)
+		r := succeed(t, cmd)
+		dir := filepath.Join(cmd.Dir, "s")
+		s := checkSession(t, dir)
+		if flags == nil {
+			if len(s.Profiles) != 1 || s.OwnCost.KernelAllocRuns != 0 || s.KernelMemory != nil || strings.Contains(r.stdout, "\nkernel") {
+				t.Errorf("profiles %v, %d runs of programs on the kernel's allocations\n%s", s.Profiles, s.OwnCost.KernelAllocRuns, r.stdout)
+			}
+			continue
+		}
+		path := filepath.Join(dir, session.KernelAlloc)
+		var types []string
+		for _, t := range readProfile(t, path).SampleType {
+			types = append(types, t.Type+"/"+t.Unit)
+		}
+		if diff := cmp.Diff([]string{"alloc_objects/count", "alloc_space/bytes", "inuse_objects/count", "inuse_space/bytes"}, types); diff != "" {
+			t.Errorf("sample types (-want +got):\n%s", diff)
+		}
+		if s.OwnCost.KernelAllocRuns == 0 || s.KernelMemory == nil || s.KernelMemory.Objects == 0 || !strings.Contains(r.stdout, "-sample_index=inuse_space s/kernel-alloc.pb.gz") {
+			t.Errorf("%+v\n%s", s.KernelMemory, r.stdout)
+		}
+		if top := pprof(t, "-top", "-sample_index=alloc_space", "-tagfocus=kind=slab", path); !strings.Contains(top, "kmem_cache_alloc") {
+			t.Errorf("no object was allocated:\n%s", top)
+		}
+	}
+}
+
 // -p keeps a process and the children it starts later, and nothing else.
 func TestRecordProcess(t *testing.T) {
 	requireRecording(t)

@@ -44,7 +44,7 @@ func TestDistance(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	var input bytes.Buffer
-	for _, entry := range logTable() {
+	for _, entry := range LogTable() {
 		fmt.Fprintln(&input, entry)
 	}
 	random := rand.New(rand.NewPCG(3, 4))

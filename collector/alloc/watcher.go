@@ -131,11 +131,11 @@ func (w *Watcher) spec() (*ebpf.CollectionSpec, error) {
 	if err != nil {
 		return nil, err
 	}
-	return spec, errors.Join(spec.Variables["mean_bytes"].Set(w.mean), spec.Variables["log_table"].Set(logTable()))
+	return spec, errors.Join(spec.Variables["mean_bytes"].Set(w.mean), spec.Variables["log_table"].Set(LogTable()))
 }
 
-// logTable is the logarithms that bpf/exponential.h goes by.
-func logTable() (table [257]uint32) {
+// LogTable is the logarithms that bpf/exponential.h goes by.
+func LogTable() (table [257]uint32) {
 	for i := range table {
 		table[i] = uint32(math.Round(math.Log1p(float64(i)/256) * (1 << 24)))
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/narrows-profiler/narrows/collector/cpu"
 	"github.com/narrows-profiler/narrows/collector/fault"
 	"github.com/narrows-profiler/narrows/collector/futex"
+	"github.com/narrows-profiler/narrows/collector/kernelalloc"
 	"github.com/narrows-profiler/narrows/collector/kernellock"
 	"github.com/narrows-profiler/narrows/collector/lifecycle"
 	"github.com/narrows-profiler/narrows/collector/unwind"
@@ -119,6 +120,10 @@ func All() []Capability {
 			Remedy: "without it that is not recorded: page faults have tracepoints on x86-64 only", check: opens(fault.Backend, fault.Open),
 		},
 		Capability{
+			Name: "allocations of the kernel", For: "record --kernel-alloc: where the kernel allocates memory for itself, and what it never frees",
+			Remedy: "without it that is not recorded: please report the error with your kernel's version", check: opens(kernelalloc.Backend, openKernelAllocs),
+		},
+		Capability{
 			Name: "kernel symbols", For: "names of kernel functions",
 			Remedy: "set kernel.kptr_restrict to 0 or 1 (sysctl), or accept addresses", check: checkKernelSymbols,
 		},
@@ -201,6 +206,10 @@ func opens[W io.Closer](backend string, open func(*core.Core) (W, error)) func()
 		}
 		return backend, errors.Join(w.Close(), c.Close())
 	}
+}
+
+func openKernelAllocs(c *core.Core) (*kernelalloc.Watcher, error) {
+	return kernelalloc.Open(c, kernelalloc.DefaultMean)
 }
 
 func checkForks() (string, error) {

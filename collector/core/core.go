@@ -165,6 +165,9 @@ var losses = map[bpf.CoreCounter]string{
 	bpf.CoreCounterCOUNTER_ALLOC_FULL:             "allocation not followed until it is freed: too many live",
 	bpf.CoreCounterCOUNTER_ALLOC_UNREADABLE:       "address of an allocation unreadable",
 	bpf.CoreCounterCOUNTER_FAULT_UNTRACKED:        "no memory for a thread's page fault",
+	bpf.CoreCounterCOUNTER_KERNEL_ALLOC_FULL:      "kernel's memory not followed until it is freed: too much lives",
+	bpf.CoreCounterCOUNTER_KERNEL_ALLOC_REUSED:    "kernel's memory freed unseen, and allocated again",
+	bpf.CoreCounterCOUNTER_KERNEL_ALLOC_IN_PART:   "kernel's pages freed in part, taken for freed",
 }
 
 // Losses returns the counters that stand for something lost, by name. Zeros are

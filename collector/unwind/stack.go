@@ -19,6 +19,8 @@ type Stack struct {
 	Version uint64
 	// HasMemory tells that the program sent Memory before the event.
 	HasMemory bool
+	// OfAllocation tells that the kernel's frames begin in what allocates its memory.
+	OfAllocation bool
 }
 
 // Where the fields lie in a struct stack. An event's is cut behind its last frame, so it
@@ -28,6 +30,7 @@ const (
 	kernelFramesOffset = unsafe.Offsetof(bpf.CoreStack{}.KernelFrames)
 	unwindOffset       = unsafe.Offsetof(bpf.CoreStack{}.Unwind)
 	hasMemoryOffset    = unsafe.Offsetof(bpf.CoreStack{}.Memory)
+	allocationOffset   = unsafe.Offsetof(bpf.CoreStack{}.OfAllocation)
 	fileOffset         = unsafe.Offsetof(bpf.CoreStack{}.File)
 	versionOffset      = unsafe.Offsetof(bpf.CoreStack{}.Version)
 	framesOffset       = unsafe.Offsetof(bpf.CoreStack{}.Frames)
@@ -57,5 +60,6 @@ func DecodeStack(raw []byte, time uint64, id process.Identity) (Stack, error) {
 		},
 		User: frames[:user:user], Kernel: frames[user:],
 		Version: native.Uint64(raw[versionOffset:]), HasMemory: raw[hasMemoryOffset] != 0,
+		OfAllocation: native.Uint32(raw[allocationOffset:]) != 0,
 	}, nil
 }

@@ -38,7 +38,10 @@ type Labels struct {
 	State, Unwind                       string
 	// Lock is what was waited for, and LockKind what kind of lock that is.
 	Lock, LockKind string
-	PID, TID       uint32
+	// Slab is the slab cache that memory of the kernel is of, and Kind whether it is an object
+	// of one or pages.
+	Slab, Kind string
+	PID, TID   uint32
 	// Owner is the thread that held the lock; 0 if there is none or it is not known.
 	Owner uint32
 	// Bytes is the size of each block of memory, as Go's heap profiles have it; 0 if that is
@@ -183,7 +186,7 @@ func (b *Builder) store() []uint32 {
 // intern replaces the labels' strings by the one copy that is kept of each: every
 // sample brings its own of the thread's name.
 func (b *Builder) intern(l *Labels) {
-	for _, s := range []*string{&l.Service, &l.Process, &l.Thread, &l.Container, &l.Benchmark, &l.Phase, &l.State, &l.Unwind, &l.Lock, &l.LockKind} {
+	for _, s := range []*string{&l.Service, &l.Process, &l.Thread, &l.Container, &l.Benchmark, &l.Phase, &l.State, &l.Unwind, &l.Lock, &l.LockKind, &l.Slab, &l.Kind} {
 		if *s == "" {
 			continue
 		}

@@ -84,6 +84,7 @@ func mapsOf(l *Labels) labelMaps {
 	for _, label := range [...]struct{ name, value string }{
 		{"service", l.Service}, {"process", l.Process}, {"thread", l.Thread}, {"container", l.Container},
 		{"benchmark", l.Benchmark}, {"phase", l.Phase}, {"state", l.State}, {"unwind", l.Unwind}, {"lock", l.Lock}, {"lock_kind", l.LockKind},
+		{"slab", l.Slab}, {"kind", l.Kind},
 	} {
 		if label.value != "" {
 			m.strings[label.name] = []string{label.value}

@@ -16,9 +16,10 @@ func Info(host session.Host, commandLine []string, config collector.Config) sess
 		NarrowsVersion: version.String(),
 		CommandLine:    commandLine,
 		Configuration: map[string]any{
-			"frequency": config.Frequency,
-			"window":    config.Window.String(),
-			"alloc":     config.AllocMean,
+			"frequency":    config.Frequency,
+			"window":       config.Window.String(),
+			"alloc":        config.AllocMean,
+			"kernel_alloc": config.KernelAllocMean,
 			"selection": map[string]any{
 				"all": config.Selection.All, "pids": config.Selection.PIDs, "cgroups": config.Selection.Cgroups,
 			},
@@ -46,9 +47,10 @@ func Describe(s session.Summary) string {
 	fmt.Fprintf(&b, "stacks      %s\n", stacks(s.Unwinding))
 	b.WriteString(describeFaults(s.Faults))
 	b.WriteString(describeMemory(s.Memory))
+	b.WriteString(describeKernelMemory(s.KernelMemory))
 	if c := s.OwnCost; c != nil {
 		fmt.Fprintf(&b, "own cost    %.2f s of CPU, %s%s, %d MB at the peak\n",
-			c.CPUUserSeconds+c.CPUSystemSeconds, sampling(*c), watching(*c)+watchingFaults(*c), c.PeakMemoryBytes>>20)
+			c.CPUUserSeconds+c.CPUSystemSeconds, sampling(*c), watching(*c)+watchingFaults(*c)+watchingKernelAllocs(*c), c.PeakMemoryBytes>>20)
 	}
 	for _, w := range s.Warnings {
 		fmt.Fprintf(&b, "warning     %s\n", w)

@@ -129,6 +129,11 @@ func (r *Recording) window(ctx context.Context, window collector.Window) error {
 			return fmt.Errorf("adding up the allocations of window %d: %w", window.Index, err)
 		}
 	}
+	if p := window.Profiles[collector.KernelAlloc]; p != nil {
+		if err := r.summary.kernel.Add(p); err != nil {
+			return fmt.Errorf("adding up the kernel's allocations of window %d: %w", window.Index, err)
+		}
+	}
 	if err := r.sink.Window(ctx, window); err != nil {
 		return fmt.Errorf("keeping window %d: %w", window.Index, err)
 	}

@@ -27,12 +27,13 @@ type summary struct {
 	symbols    map[symbolsKey]*session.Symbols
 	before     syscall.Rusage // what this process had used before the recording
 	memory     *memory.Tally
+	kernel     *memory.Tally // the same of the kernel's own
 }
 
 type symbolsKey struct{ file, buildID string }
 
 func newSummary(before syscall.Rusage) summary {
-	return summary{symbols: map[symbolsKey]*session.Symbols{}, before: before, memory: memory.NewTally()}
+	return summary{symbols: map[symbolsKey]*session.Symbols{}, before: before, memory: memory.NewTally(), kernel: memory.NewTally()}
 }
 
 func (s *summary) warn(text string) { s.Warnings = append(s.Warnings, text) }
@@ -82,6 +83,7 @@ func (s *summary) report(r collector.Report) {
 	s.goroutines(r)
 	s.allocs(r)
 	s.faults(r)
+	s.kernelAllocs(r)
 	for _, l := range r.Losses {
 		s.Losses = append(s.Losses, session.Loss{Reason: l.Reason, Count: int64(l.Count), Where: l.Where})
 	}
@@ -211,19 +213,21 @@ func (s *summary) cost(r collector.Report) {
 		return
 	}
 	s.OwnCost = &session.OwnCost{
-		CPUUserSeconds:   time.Duration(usage.Utime.Nano() - s.before.Utime.Nano()).Seconds(),
-		CPUSystemSeconds: time.Duration(usage.Stime.Nano() - s.before.Stime.Nano()).Seconds(),
-		EBPFRunSeconds:   r.ProgramTime.Seconds(),
-		WaitRunSeconds:   r.WaitTime.Seconds(),
-		WaitRuns:         int64(r.WaitRuns),
-		FutexRunSeconds:  r.FutexTime.Seconds(),
-		FutexRuns:        int64(r.FutexRuns),
-		FaultRunSeconds:  r.FaultTime.Seconds(),
-		FaultRuns:        int64(r.FaultRuns),
-		AllocRunSeconds:  r.AllocTime.Seconds(),
-		AllocRuns:        int64(r.AllocRuns),
-		EBPFRuns:         int64(r.ProgramRuns),
-		InterruptSeconds: (time.Duration(r.ProgramRuns) * r.InterruptCost).Seconds(),
-		PeakMemoryBytes:  usage.Maxrss * 1024,
+		CPUUserSeconds:        time.Duration(usage.Utime.Nano() - s.before.Utime.Nano()).Seconds(),
+		CPUSystemSeconds:      time.Duration(usage.Stime.Nano() - s.before.Stime.Nano()).Seconds(),
+		EBPFRunSeconds:        r.ProgramTime.Seconds(),
+		WaitRunSeconds:        r.WaitTime.Seconds(),
+		WaitRuns:              int64(r.WaitRuns),
+		FutexRunSeconds:       r.FutexTime.Seconds(),
+		FutexRuns:             int64(r.FutexRuns),
+		FaultRunSeconds:       r.FaultTime.Seconds(),
+		FaultRuns:             int64(r.FaultRuns),
+		KernelAllocRunSeconds: r.KernelAllocTime.Seconds(),
+		KernelAllocRuns:       int64(r.KernelAllocRuns),
+		AllocRunSeconds:       r.AllocTime.Seconds(),
+		AllocRuns:             int64(r.AllocRuns),
+		EBPFRuns:              int64(r.ProgramRuns),
+		InterruptSeconds:      (time.Duration(r.ProgramRuns) * r.InterruptCost).Seconds(),
+		PeakMemoryBytes:       usage.Maxrss * 1024,
 	}
 }
