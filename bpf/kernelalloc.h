@@ -54,12 +54,10 @@ const struct kernel_alloc_record *go_kernel_alloc_record;
 const enum kernel_alloc_kind *go_kernel_alloc_kind;
 const enum kernel_alloc_flag *go_kernel_alloc_flag;
 
-#define MAX_LIVE (128 * 1024)
-
 /* Preallocated: what took memory here would come back here. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_LIVE);
+	__uint(max_entries, 1); /* set by the loader */
 	__type(key, __u64);
 	__type(value, struct kernel_alloc_live);
 } kernel_alloc_blocks SEC(".maps");

@@ -49,13 +49,17 @@ type Watcher struct {
 // [core.Core.ForgetStacks] is called once.
 func Open(c *core.Core, mean uint64) (*Watcher, error) {
 	w := &Watcher{}
-	if err := w.open(c, mean); err != nil {
+	if err := w.open(c, mean, maxLive); err != nil {
 		return nil, errors.Join(fmt.Errorf("watching the kernel's allocations: %w", err), w.Close())
 	}
 	return w, nil
 }
 
-func (w *Watcher) open(c *core.Core, mean uint64) error {
+// maxLive is how much of what was taken down may live at a time; the room for it is taken at
+// once, 14 MB.
+const maxLive = 128 << 10
+
+func (w *Watcher) open(c *core.Core, mean uint64, live uint32) error {
 	if mean < 1 || mean > alloc.MaxMean {
 		return fmt.Errorf("an allocation for each %d bytes: use 1 to %d", mean, uint64(alloc.MaxMean))
 	}
@@ -66,6 +70,7 @@ func (w *Watcher) open(c *core.Core, mean uint64) error {
 	if err := set(spec, mean); err != nil {
 		return err
 	}
+	spec.Maps[bpf.KernelAllocMapKernelAllocBlocks].MaxEntries = live
 	if err := c.LoadAndAssign(spec, &w.objects); err != nil {
 		return err
 	}

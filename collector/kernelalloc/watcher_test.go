@@ -19,13 +19,14 @@ import (
 // watched is a watcher whose events are read.
 type watched struct {
 	*Watcher
+	core   *core.Core
 	events *ringbuf.Reader
 	done   sync.WaitGroup
 	caches map[uint64]string
 	sent   []Event
 }
 
-func watch(t *testing.T, mean uint64) *watched {
+func watch(t *testing.T, mean uint64, live uint32) *watched {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("loading eBPF programs needs root")
@@ -38,15 +39,15 @@ func watch(t *testing.T, mean uint64) *watched {
 	if err := shared.ForgetStacks(); err != nil {
 		t.Fatal(err)
 	}
-	w := &watched{caches: map[uint64]string{}}
+	w := &watched{Watcher: &Watcher{}, core: shared, caches: map[uint64]string{}}
 	if w.events, err = ringbuf.NewReader(shared.Events()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.events.Close() })
 	w.events.SetDeadline(time.Now().Add(time.Millisecond))
 	w.done.Go(w.read)
-	if w.Watcher, err = Open(shared, mean); err != nil {
-		t.Fatal(err)
+	if err := w.open(shared, mean, live); err != nil {
+		t.Fatal(errors.Join(err, w.Close()))
 	}
 	t.Cleanup(func() {
 		if err := w.Close(); err != nil {
@@ -109,7 +110,7 @@ func TestLiveIsTrue(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	const sockets, pipes = 600, 64
-	w := watch(t, 1)
+	w := watch(t, 1, maxLive)
 	var held, closed []int
 	for i := range sockets {
 		s, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -175,9 +176,48 @@ func letRead(i int) {
 	}
 }
 
+// What there is no room for is counted, and so is where memory comes back whose end was not
+// seen; the rest goes on.
+func TestTooMuchLives(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const room, sockets = 64, 400
+	w := watch(t, 1, room)
+	var held []int
+	for i := range sockets {
+		s, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, s)
+		letRead(i)
+	}
+	objects, pages := w.end(t)
+	for _, fd := range held {
+		unix.Close(fd)
+	}
+	counters, err := w.core.Counters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := counters[bpf.CoreCounterCOUNTER_KERNEL_ALLOC_FULL]
+	t.Logf("%d times there was no room", lost)
+	// A socket, its inode, a file and a directory entry, at least.
+	if lost < 4*sockets-room {
+		t.Errorf("no room for %d objects, want %d and more", lost, 4*sockets-room)
+	}
+	total := pages
+	for _, n := range objects {
+		total += n
+	}
+	if total > room {
+		t.Errorf("%d objects and pages live where there is room for %d", total, room)
+	}
+}
+
 // What nobody took down costs a sum; after the end nothing is counted.
 func TestTotalsCount(t *testing.T) {
-	w := watch(t, 1<<20)
+	w := watch(t, 1<<20, maxLive)
 	before, err := w.Totals()
 	if err != nil {
 		t.Fatal(err)

@@ -48,6 +48,7 @@ func Measure(ctx context.Context, config Config) (*Table, error) {
 		{"page faults", b.faults},
 		{"probes on goroutines", b.goroutines},
 		{"allocations", b.allocs},
+		{"the kernel's own memory", b.kernelAllocs},
 		{"samples of real programs", b.foreignPrograms},
 		{"the steps of a sample through user space", b.benchmarks},
 		{"naming a million addresses", b.lookups},
