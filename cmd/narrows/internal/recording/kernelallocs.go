@@ -3,6 +3,7 @@ package recording
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/narrows-profiler/narrows/analysis/session"
@@ -40,18 +41,47 @@ func describeKernelMemory(m *session.KernelMemory) string {
 		return ""
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "kernel      allocated %s MB in %d objects and %s MB in pages, %s MB of these for objects; %d allocations recorded\n",
+	fmt.Fprintf(&b, "kernel      the whole machine allocated %s MB in %d objects and %s MB in pages, %s MB of these for objects; %d allocations recorded\n",
 		megabytes(m.ObjectBytes), m.Objects, megabytes(m.PageBytes), megabytes(m.SlabPageBytes), m.Allocated.Samples)
 	fmt.Fprintf(&b, "kernel live %s in %d objects and blocks of pages, %d of them recorded\n", estimate(m.Live), m.Live.Objects, m.Live.Samples)
-	const stacks, functions = 5, 4
+	const stacks = 5
 	for i, s := range m.Stacks {
 		if i == stacks || s.Live.Objects == 0 {
 			break
 		}
-		named := s.Functions[:min(len(s.Functions), functions)]
-		fmt.Fprintf(&b, "            %s by %s\n", estimate(s.Live), strings.Join(named, ", called by "))
+		fmt.Fprintf(&b, "            %s by %s\n", estimate(s.Live), whoAllocated(s.Functions))
 	}
 	return b.String()
+}
+
+// Beginnings of the names of functions that every allocation passes, and of those by which
+// programs enter the kernel.
+var (
+	kernelAllocators = []string{
+		"__alloc_pages", "alloc_pages", "__alloc_frozen_pages", "alloc_frozen_pages", "alloc_page", "__get_free_pages", "get_free_pages", "get_zeroed_page", "__folio_alloc",
+		"folio_alloc", "kmem_cache_alloc", "__kmalloc", "kmalloc", "__kvmalloc", "kvmalloc", "___kmalloc", "__do_kmalloc",
+	}
+	kernelEntries = []string{"entry_SYSCALL", "asm_exc_", "el0t_64_sync", "el0_svc", "el0_da"}
+)
+
+func beginsWithAny(name string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+}
+
+// whoAllocated names in a few words who allocated: the innermost functions of the kernel that
+// are no allocators, and of the program that called it.
+func whoAllocated(functions []string) string {
+	const ofKernel, ofProgram = 3, 2
+	from := slices.IndexFunc(functions, func(f string) bool { return !beginsWithAny(f, kernelAllocators) })
+	kernel, program := functions[max(from, 0):], []string(nil)
+	if entry := slices.IndexFunc(kernel, func(f string) bool { return beginsWithAny(f, kernelEntries) }); entry > 0 {
+		kernel, program = kernel[:entry], kernel[entry+1:]
+	}
+	text := strings.Join(kernel[:min(len(kernel), ofKernel)], ", called by ")
+	if len(program) > 0 {
+		text += "; for " + strings.Join(program[:min(len(program), ofProgram)], ", called by ")
+	}
+	return text
 }
 
 // watchingKernelAllocs says what watching them took from the machine.

@@ -156,3 +156,16 @@ func talkToItself(t *testing.T) {
 	client.Close()
 	<-done
 }
+
+func TestWhoAllocated(t *testing.T) {
+	for want, stack := range map[string]string{
+		"anon_pipe_write, called by vfs_write, called by ksys_write; for write, called by main": "__alloc_frozen_pages_noprof alloc_pages_mpol alloc_pages_noprof anon_pipe_write vfs_write ksys_write do_syscall_64 entry_SYSCALL_64_after_hwframe write main _start",
+		"pte_alloc_one, called by __pte_alloc; for touch":                                       "__alloc_pages pte_alloc_one __pte_alloc asm_exc_page_fault touch",
+		"run_workqueue": "kmem_cache_alloc run_workqueue",
+		"__kmalloc":     "__kmalloc",
+	} {
+		if got := whoAllocated(strings.Fields(stack)); got != want {
+			t.Errorf("%s is by %q, want %q", stack, got, want)
+		}
+	}
+}
