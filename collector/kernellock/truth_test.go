@@ -164,7 +164,7 @@ func TestTimesAreTrue(t *testing.T) {
 			if off := math.Abs(time/float64(truth.Waited) - 1); off > bound {
 				t.Errorf("%.3f s seen, where the threads waited %.3f s: %.1f %% off", time/1e9, truth.Waited.Seconds(), 100*off)
 			}
-			checkOwners(t, events, truth)
+			checkOwners(t, ofOneLock(events), truth)
 			checkNames(t, test.lock, events)
 			if test.cut != 0 && !slices.ContainsFunc(events, func(e kernellock.Event) bool { return e.Open }) {
 				t.Error("no wait was told of before its end")
@@ -177,6 +177,19 @@ func TestTimesAreTrue(t *testing.T) {
 func emulated() bool {
 	cpu, err := os.ReadFile("/proc/cpuinfo")
 	return err == nil && strings.Contains(string(cpu), "QEMU")
+}
+
+// ofOneLock are the events of the lock that was waited for longest: the runtime maps memory now
+// and then, of which another thread of this process may have the lock.
+func ofOneLock(events []kernellock.Event) []kernellock.Event {
+	waited := map[uint64]uint64{}
+	var longest uint64
+	for _, e := range events {
+		if waited[e.Lock] += e.Length(); waited[e.Lock] > waited[longest] {
+			longest = e.Lock
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(events), func(e kernellock.Event) bool { return e.Lock != longest })
 }
 
 // checkOwners checks that most waits are known to be for the thread that held the lock:
