@@ -95,9 +95,10 @@ func (w *Watcher) probe(t *Target, a *allocator, m process.Mapping, path string,
 		w.mu.Lock()
 		w.numbered = append(w.numbered, t)
 		w.targets[t.PID] = t
+		t.Began = accounting.Monotonic()
 		w.mu.Unlock()
 		delete(w.looked, t.PID)
-		t.began, t.Began = time.Now(), accounting.Monotonic()
+		t.began = time.Now()
 		t.measured = w.measure(t, t.began)
 	}
 	if t.attached[file] {
