@@ -126,7 +126,8 @@ narrows run --benchmark FirstTokenLatency --plant ryot=prompt-logits=fixed    # 
 
 What `+"`make eval`"+` printed on this machine: %s. The gain predicted is what Amdahl's law leaves at most if the place cost
 nothing, and holds for work that is bound by the CPU; of a place that waits nothing is predicted where requests come on a schedule.
-A fault that shows in waits is found where its function waits or lets go what others wait for. The gain that the fix gave is the ratio of the benchmark's metric in two runs,
+A fault that shows in waits is found where its function waits or lets go what others wait for. One of memory is found where
+its function is what memory costs time for, a leak first among the leaks of its service, with allocations recorded; it slows nothing down until memory ends. The gain that the fix gave is the ratio of the benchmark's metric in two runs,
 with the bounds that the intervals of the two leave. A fault that shows in a signal that is not recorded yet is listed all the same.
 
 `, machine)
