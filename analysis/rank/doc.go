@@ -64,7 +64,9 @@
 // windows it is Wilson's interval for independent samples, which is too narrow
 // when they are not independent. The interval names its method.
 //
-// Waits are measured, not sampled, and have no interval.
+// Waits are measured, not sampled, and have no interval. Of a place of memory the lower end of the
+// interval of what was sampled below it decides the priority, and is not told; how well allocated
+// bytes share out a garbage collector's time is not known, and in no interval.
 //
 // # Priority
 //

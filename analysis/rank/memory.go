@@ -125,7 +125,7 @@ func (t *Tally) takenBy(s *profile.Sample) (frame, bool) {
 	return frame{}, false
 }
 
-// taken is what a function took, nil if nothing is known of it.
+// takenIn is what a function took, nil if nothing is known of it.
 func (t *Tally) takenIn(key groupKey, site frame) *Memory {
 	allocated, faulted := t.taken[memoryKey{groupKey{service: key.service}, site}], t.taken[memoryKey{key, site}]
 	switch {
@@ -240,10 +240,10 @@ func explainMemory(e *Entry, shared bool) (cause, because string) {
 		}
 	}
 	if m := e.Memory; m != nil && m.AllocatedBytes > 0 {
-		because += fmt.Sprintf("; in the recording it allocated %s in %d blocks, and %s of it was in use at the end", bytesText(m.AllocatedBytes), m.AllocatedObjects, bytesText(m.LiveBytes))
+		because += fmt.Sprintf("; in the recording it allocated %s in %d blocks, and %s of it was in use at the end", memory.Megabytes(m.AllocatedBytes), m.AllocatedObjects, memory.Megabytes(m.LiveBytes))
 	}
 	if m := e.Memory; m != nil && m.Faults > 0 {
-		because += fmt.Sprintf("; %s were taken for it at %d page faults", bytesText(m.ResidentBytes), m.Faults)
+		because += fmt.Sprintf("; %s were taken for it at %d page faults", memory.Megabytes(m.ResidentBytes), m.Faults)
 	}
 	switch {
 	case shared:
@@ -268,14 +268,4 @@ func memoryParts(list []Part) string {
 
 var spent = map[string]string{
 	memory.Allocating: "in the allocator", memory.Collecting: "in the garbage collector", memory.Faulting: "in page faults", memory.Mapping: "in system calls on mappings",
-}
-
-func bytesText(n int64) string {
-	switch {
-	case n >= 1e9:
-		return fmt.Sprintf("%.3g GB", float64(n)/1e9)
-	case n >= 1e6:
-		return fmt.Sprintf("%.3g MB", float64(n)/1e6)
-	}
-	return fmt.Sprintf("%.3g KB", float64(n)/1e3)
 }

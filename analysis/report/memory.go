@@ -49,22 +49,12 @@ func (t *terminal) leaks(d *memory.Document, service string) {
 
 // leak says what a place leaks.
 func leak(l *memory.LivePlace) string {
-	text := fmt.Sprintf("%s: %s in %s live", brief(l.Function), estimate(l.Live), plural(l.Live.Objects, "block"))
+	text := fmt.Sprintf("%s: %s in %s live", brief(l.Function), memory.Text(l.Live), plural(l.Live.Objects, "block"))
 	if l.Growth != nil {
-		text += fmt.Sprintf(", %s more in the last %.3g s, as steadily at the end as before", megabytes(l.Growth.Bytes), l.Growth.Seconds)
+		text += fmt.Sprintf(", %s more in the last %.3g s, as steadily at the end as before", memory.Megabytes(l.Growth.Bytes), l.Growth.Seconds)
 	}
 	return text
 }
-
-// estimate is a number of bytes, with its interval where chance had a part in it.
-func estimate(e session.MemoryEstimate) string {
-	if e.LowBytes == e.HighBytes {
-		return megabytes(e.Bytes)
-	}
-	return fmt.Sprintf("%s (%s to %s)", megabytes(e.Bytes), megabytes(e.LowBytes), megabytes(e.HighBytes))
-}
-
-func megabytes(bytes int64) string { return fmt.Sprintf("%.4g MB", float64(bytes)/1e6) }
 
 // memory shows which memory lived at the end, leaks first.
 func (m *document) memory(d *Data) {
@@ -83,12 +73,12 @@ func (m *document) memory(d *Data) {
 		if s.Age != nil {
 			age = fmt.Sprintf("%.3g s, half of the bytes %.3g s", s.Age.OldestSeconds, s.Age.MedianSeconds)
 		}
-		rows = append(rows, []markup{code(s.Function), code(stackOf(s.Functions)), text(known(serviceOr(s))), text(estimate(s.Live)), markup(count(s.Live.Objects)),
+		rows = append(rows, []markup{code(s.Function), code(stackOf(s.Functions)), text(known(serviceOr(s))), text(memory.Text(s.Live)), markup(count(s.Live.Objects)),
 			text(string(s.Verdict) + ": " + s.Why), text(age)})
 	}
 	m.table([]markup{"Function", "Stack, innermost first", "Service, or process", ">Lives", ">Blocks", "Verdict", "Oldest block"}, rows)
 	if o := d.Memory.Omitted; o.Sites > 0 {
-		m.paragraph(text(fmt.Sprintf("%s more hold %s; see %s.", plural(int64(o.Sites), "place"), megabytes(o.Bytes), memory.FileName)))
+		m.paragraph(text(fmt.Sprintf("%s more hold %s; see %s.", plural(int64(o.Sites), "place"), memory.Megabytes(o.Bytes), memory.FileName)))
 	}
 }
 

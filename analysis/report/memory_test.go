@@ -26,7 +26,7 @@ func TestLeaksAreTold(t *testing.T) {
 	var printed, page bytes.Buffer
 	must(t, Terminal(&printed, d, false))
 	must(t, Markdown(&page, d))
-	const want = "     leak: server.(*log).keep: 12 MB (11 MB to 13 MB) in 1 block live, 8 MB more in the last 9 s, as\n       steadily at the end as before\n"
+	const want = "     leak: server.(*log).keep: 12 MB (11 to 13) in 1 block live, 8 MB more in the last 9 s, as\n       steadily at the end as before\n"
 	if got := printed.String(); strings.Count(got, want) != shownLeaks || !strings.Contains(got, "more leaks are in memory.json") {
 		t.Errorf("printed\n%s", got)
 	}

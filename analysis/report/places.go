@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/narrows-profiler/narrows/analysis/memory"
 	"github.com/narrows-profiler/narrows/analysis/rank"
 	"github.com/narrows-profiler/narrows/workloads/metrics"
 )
@@ -142,10 +143,10 @@ func aside(r *rank.Report, e *rank.Entry) string {
 func taken(m *rank.Memory) string {
 	var list []string
 	if m != nil && m.AllocatedBytes > 0 {
-		list = append(list, megabytes(m.AllocatedBytes)+" allocated")
+		list = append(list, memory.Megabytes(m.AllocatedBytes)+" allocated")
 	}
 	if m != nil && m.ResidentBytes > 0 {
-		list = append(list, megabytes(m.ResidentBytes)+" resident")
+		list = append(list, memory.Megabytes(m.ResidentBytes)+" resident")
 	}
 	return strings.Join(list, ", ")
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/narrows-profiler/narrows/analysis/memory"
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
 	"github.com/narrows-profiler/narrows/collector/alloc"
@@ -85,25 +86,15 @@ func describeMemory(m *session.Memory) string {
 		return ""
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "allocated   %s in %d blocks, %d of them recorded\n", estimate(m.Allocated), m.Allocated.Objects, m.Allocated.Samples)
-	fmt.Fprintf(&b, "live        %s in %d blocks, %d of them recorded\n", estimate(m.Live), m.Live.Objects, m.Live.Samples)
+	fmt.Fprintf(&b, "allocated   %s in %d blocks, %d of them recorded\n", memory.Text(m.Allocated), m.Allocated.Objects, m.Allocated.Samples)
+	fmt.Fprintf(&b, "live        %s in %d blocks, %d of them recorded\n", memory.Text(m.Live), m.Live.Objects, m.Live.Samples)
 	const stacks, functions = 3, 3
 	for i, s := range m.Stacks {
 		if i == stacks || s.Live.Objects == 0 {
 			break
 		}
 		named := s.Functions[:min(len(s.Functions), functions)]
-		fmt.Fprintf(&b, "            %s by %s\n", estimate(s.Live), strings.Join(named, ", called by "))
+		fmt.Fprintf(&b, "            %s by %s\n", memory.Text(s.Live), strings.Join(named, ", called by "))
 	}
 	return b.String()
 }
-
-// estimate is a number of bytes, with its interval where chance had a part in it.
-func estimate(e session.MemoryEstimate) string {
-	if e.LowBytes == e.HighBytes {
-		return megabytes(e.Bytes) + " MB"
-	}
-	return fmt.Sprintf("%s MB (%s to %s)", megabytes(e.Bytes), megabytes(e.LowBytes), megabytes(e.HighBytes))
-}
-
-func megabytes(bytes int64) string { return fmt.Sprintf("%.4g", float64(bytes)/1e6) }

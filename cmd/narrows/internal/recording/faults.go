@@ -3,6 +3,7 @@ package recording
 import (
 	"fmt"
 
+	"github.com/narrows-profiler/narrows/analysis/memory"
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
 	"github.com/narrows-profiler/narrows/collector/fault"
@@ -30,5 +31,5 @@ func describeFaults(f *session.Faults) string {
 	if f == nil {
 		return ""
 	}
-	return fmt.Sprintf("resident    %s MB taken for %d page faults of the machine; by stack up to %s MB off on each CPU\n", megabytes(f.Bytes), f.Faults, megabytes(f.PieceBytes))
+	return fmt.Sprintf("resident    %s taken for %d page faults of the machine; by stack up to %s off on each CPU\n", memory.Megabytes(f.Bytes), f.Faults, memory.Megabytes(f.PieceBytes))
 }

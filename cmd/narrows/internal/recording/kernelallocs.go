@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/narrows-profiler/narrows/analysis/memory"
 	"github.com/narrows-profiler/narrows/analysis/session"
 	"github.com/narrows-profiler/narrows/collector"
 	"github.com/narrows-profiler/narrows/collector/kernelalloc"
@@ -41,15 +42,15 @@ func describeKernelMemory(m *session.KernelMemory) string {
 		return ""
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "kernel      the whole machine allocated %s MB in %d objects and %s MB in pages, %s MB of these for objects; %d allocations recorded\n",
-		megabytes(m.ObjectBytes), m.Objects, megabytes(m.PageBytes), megabytes(m.SlabPageBytes), m.Allocated.Samples)
-	fmt.Fprintf(&b, "kernel live %s in %d objects and blocks of pages, %d of them recorded\n", estimate(m.Live), m.Live.Objects, m.Live.Samples)
+	fmt.Fprintf(&b, "kernel      the whole machine allocated %s in %d objects and %s in pages, %s of these for objects; %d allocations recorded\n",
+		memory.Megabytes(m.ObjectBytes), m.Objects, memory.Megabytes(m.PageBytes), memory.Megabytes(m.SlabPageBytes), m.Allocated.Samples)
+	fmt.Fprintf(&b, "kernel live %s in %d objects and blocks of pages, %d of them recorded\n", memory.Text(m.Live), m.Live.Objects, m.Live.Samples)
 	const stacks = 5
 	for i, s := range m.Stacks {
 		if i == stacks || s.Live.Objects == 0 {
 			break
 		}
-		fmt.Fprintf(&b, "            %s by %s\n", estimate(s.Live), whoAllocated(s.Functions))
+		fmt.Fprintf(&b, "            %s by %s\n", memory.Text(s.Live), whoAllocated(s.Functions))
 	}
 	return b.String()
 }

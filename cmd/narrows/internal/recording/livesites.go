@@ -84,7 +84,7 @@ func DescribeLeaks(d *memory.Document) string {
 			fmt.Fprintf(&b, "leak        %d more are in %s\n", len(leaks)-shown, memory.FileName)
 			break
 		}
-		fmt.Fprintf(&b, "leak        %s in %d blocks by %s, process %d (%s)\n", estimate(l.Live), l.Live.Objects,
+		fmt.Fprintf(&b, "leak        %s in %d blocks by %s, process %d (%s)\n", memory.Text(l.Live), l.Live.Objects,
 			strings.Join(l.Functions[:min(len(l.Functions), functions)], ", called by "), l.PID, cmp.Or(l.Process, "?"))
 		age := "how old its blocks are is not known"
 		if l.Age != nil {
@@ -94,7 +94,7 @@ func DescribeLeaks(d *memory.Document) string {
 			age += "; that was when it lost its probes"
 		}
 		g := session.MemoryEstimate{Bytes: l.Growth.Bytes, LowBytes: l.Growth.LowBytes, HighBytes: l.Growth.HighBytes}
-		fmt.Fprintf(&b, "            %s more in the last %.3g of %.3g s; %s; %d recorded\n", estimate(g), l.Growth.Seconds, l.FollowedSeconds, age, l.Live.Samples)
+		fmt.Fprintf(&b, "            %s more in the last %.3g of %.3g s; %s; %d recorded\n", memory.Text(g), l.Growth.Seconds, l.FollowedSeconds, age, l.Live.Samples)
 	}
 	return b.String()
 }
