@@ -47,6 +47,7 @@ Examples:
   sudo narrows run
   sudo narrows run --plan quick
   sudo narrows run --benchmark TokenGeneration --iterations 300
+  sudo narrows run --alloc                                also whose garbage is collected, and what leaks
   sudo narrows run --target ryot=http://127.0.0.1:8000    your own server instead of the reference one
 
 Ctrl-C ends it early and keeps what was recorded.`
